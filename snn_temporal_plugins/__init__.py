@@ -1,0 +1,13 @@
+"""Temporal coding for spiking neural networks in PyTorch."""
+
+from ._checks import set_validation as set_validation
+from .codes import first_spike_times as first_spike_times
+from .codes import spike_train as spike_train
+from .neurons import ClockedNeuron as ClockedNeuron
+from .neurons import SingleSpikeIF as SingleSpikeIF
+from .neurons import TimedNeuron as TimedNeuron
+from .synapses import Synapse as Synapse
+from .timed import SilentLayerWarning as SilentLayerWarning
+from .timed import Timed as Timed
+
+__version__ = "0.1.0"

@@ -1,0 +1,111 @@
+"""The two contracts of a neuron: clocked (one step per call) and timed (times to times).
+
+Conventions shared by every neuron of the package, written once:
+
+* **Step.** An input spike of step ``t`` acts in step ``t``, and the neuron may fire in that very
+  step when its potential is strictly above the threshold. Steps are ``0 ... T-1``.
+* **Silence.** A neuron that never fires has spike time ``inf``.
+* **Bias.** A bias is a constant current, added at every step.
+* **Potential.** The potential of a neuron is its value at its own spike or, if it stayed silent,
+  at the last step.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class ClockedNeuron(nn.Module, ABC):
+    """A neuron that advances by one time step per call.
+
+    Subclasses write :meth:`initial_state` and :meth:`step`; the loop over time, :meth:`forward`,
+    is written once here. *All* state travels in the returned state, a ``NamedTuple`` of tensors:
+    a module that is called twice with the same arguments answers twice the same.
+
+    Attributes
+    ----------
+    State : type
+        The ``NamedTuple`` class of the state. Its field names are the state's names in the hosts.
+
+    Notes
+    -----
+    The first value returned is what feeds the next layer: spikes, or for some neurons the
+    post-synaptic current that the spikes cause.
+    """
+
+    State: ClassVar[type[tuple]]
+
+    @abstractmethod
+    def initial_state(self, current: Tensor) -> Any:
+        """Return the state before the first step, for currents shaped like ``current [B, ...]``."""
+
+    @abstractmethod
+    def step(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Advance one step: ``current [B, ...]`` and state to output ``[B, ...]`` and state."""
+
+    def forward(self, current: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run over time: ``current [T, B, ...]`` to outputs ``[T, B, ...]`` and the last state."""
+        steps = current.unbind(0)  # indexing current[t] would cost T^2 in the backward pass
+        if state is None:
+            state = self.initial_state(steps[0])
+        outputs = []
+        for current_t in steps:
+            out, state = self.step(current_t, state)
+            outputs.append(out)
+        return torch.stack(outputs), state
+
+
+class TimedNeuron(nn.Module, ABC):
+    """A neuron that maps input spike times to output spike times, without a clock.
+
+    It is used under :class:`snn_temporal_plugins.Timed`, which owns the synapse, turns
+    convolutions into dense problems and applies the options that need a whole layer.
+
+    Attributes
+    ----------
+    backends : tuple of str
+        Implementations that exist beside ``"torch"``, the reference.
+    """
+
+    backends: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def spike_times(
+        self,
+        times: Tensor,
+        weight: Tensor,
+        *,
+        backward_weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        t_max: int | None = None,
+        beta: float = 0.0,
+        backend: str = "torch",
+    ) -> tuple[Tensor, Tensor]:
+        """Spike times and potentials of one fully connected layer.
+
+        Parameters
+        ----------
+        times : Tensor of shape [B, I] or [B, I, K]
+            Input spike times; ``inf`` never arrives.
+        weight : Tensor of shape [O, I]
+            Synaptic weights of the forward pass; receives the weight gradient.
+        backward_weight : Tensor of shape [O, I], optional
+            Weights that carry the error back to the inputs; by default ``weight``.
+        bias : Tensor of shape [O], optional
+            Constant current, added at every step.
+        t_max : int, optional
+            Number of steps of the window. Inputs at or after it never act.
+        beta : float, default=0.0
+            Homeostatic term of the error that is passed back (S4NN only).
+        backend : str, default="torch"
+            Which implementation computes the result.
+
+        Returns
+        -------
+        times : Tensor of shape [B, O] or [B, O, K]
+        potential : Tensor of shape [B, O]
+        """

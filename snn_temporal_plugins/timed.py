@@ -1,0 +1,271 @@
+"""Event-driven layers: a synapse and a neuron that map spike times to spike times."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from . import _checks
+from .neurons.base import TimedNeuron
+from .synapses.base import check_synapse, event_weights
+
+
+class SilentLayerWarning(UserWarning):
+    """A whole layer stayed silent for a whole batch; see :func:`calibrate_`."""
+
+
+class Timed(nn.Module):
+    r"""Event-driven layer: spike times in, spike times out, whatever the number of time steps.
+
+    Parameters
+    ----------
+    synapse : nn.Linear, nn.Conv2d or Synapse
+        Where the weights come from. Its parameters are shared, not copied. A bias is a constant
+        current, added at every step.
+    neuron : TimedNeuron
+        For instance :class:`~snn_temporal_plugins.SingleSpikeIF`.
+    t_max : int, optional
+        Number of steps T of the window: inputs at or after it never act, and a spike that would
+        leave the neuron at or after it is none. Needed with a bias.
+    init : tuple of two floats or callable, optional
+        ``(low, high)`` draws the weights uniformly; a callable gets the weight tensor. By default
+        they stay as they are.
+    error_norm : {None, "sum", "mean"}, default=None
+        Scale the error of each sample, over the whole layer, to length 1 (``"sum"``) or 1/B
+        (``"mean"``: for gradient accumulation and ``DistributedDataParallel``). A sample without
+        error stays without.
+    beta : float, default=0.0
+        Homeostatic term of S4NN: the error passed to input ``i`` is
+        :math:`\delta_i = \sum_j \delta_j (w_{ji} - \beta \delta_j)` over the neurons whose causal
+        set holds the input. The authors' update order makes it equal to their learning rate.
+    backend : {"auto", "torch"} or a backend of the neuron, default="auto"
+        ``"torch"`` is the reference; ``"auto"`` takes the fastest one that is installed.
+    return_potential : bool, default=False
+        Return ``(times, potential)`` instead of the times alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a synapse that is not fully described by its weights, a bias without ``t_max``, spike
+        times of the wrong shape, type, device or value.
+
+    Notes
+    -----
+    *Shapes.* Linear: times ``[B, I]`` to ``[B, O]``; convolution: ``[B, C, H, W]`` to
+    ``[B, C', H', W']``. One more dimension at the end, ``K``, holds several spikes per input.
+
+    *Silent neurons* have time ``inf`` and the potential of the last step. When a whole layer is
+    silent for a whole batch, a :class:`SilentLayerWarning` says so, once.
+
+    References
+    ----------
+    .. [1] S. R. Kheradpisheh, T. Masquelier, arXiv:1910.09495, section 2.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> layer = stp.Timed(torch.nn.Linear(2, 1, bias=False), stp.SingleSpikeIF(threshold=1.5))
+    >>> _ = torch.nn.init.ones_(layer.synapse.weight)
+    >>> layer(torch.tensor([[3.0, 7.0]])).tolist()
+    [[7.0]]
+    """
+
+    def __init__(
+        self,
+        synapse: nn.Module,
+        neuron: TimedNeuron,
+        *,
+        t_max: int | None = None,
+        init: tuple[float, float] | Callable[[Tensor], Any] | None = None,
+        error_norm: str | None = None,
+        beta: float = 0.0,
+        backend: str = "auto",
+        return_potential: bool = False,
+    ) -> None:
+        super().__init__()
+        check_synapse("Timed", synapse)
+        if not isinstance(neuron, TimedNeuron):
+            raise TypeError(f"Timed: neuron must be a TimedNeuron, got {type(neuron).__name__}.")
+        if t_max is not None:
+            _checks.integer("Timed", "t_max", t_max, 1)
+        elif getattr(synapse, "bias", None) is not None:
+            raise ValueError(
+                "Timed: a bias is a current at every step, so it needs t_max (the number of "
+                f"steps); give t_max, or build {type(synapse).__name__} with bias=False."
+            )
+        self.synapse: Any = synapse
+        self.neuron, self.t_max, self.init = neuron, t_max, init
+        self.error_norm = _checks.choice("Timed", "error_norm", error_norm, (None, "sum", "mean"))
+        self.beta = _checks.non_negative("Timed", "beta", beta)
+        self.return_potential = bool(return_potential)
+        self.backend = _checks.choice(
+            "Timed", "backend", backend, ("auto", "torch", *neuron.backends)
+        )
+        self._warned_silent = False
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights afresh as ``init`` says; without ``init`` as the synapse does."""
+        if self.init is None:
+            return
+        with torch.no_grad():
+            if callable(self.init):
+                self.init(self.synapse.weight)
+            else:
+                self.synapse.weight.uniform_(*self.init)
+
+    def extra_repr(self) -> str:
+        return (
+            f"t_max={self.t_max}, error_norm={self.error_norm!r}, beta={self.beta:g}, "
+            f"backend={self.backend!r}"
+        )
+
+    def forward(self, times: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Spike times ``[B, ...]`` of the inputs to those of the neurons, and their potentials."""
+        weight, backward_weight = event_weights(self.synapse)
+        self._check(times, weight)
+        beta = self.beta * (len(times) if self.error_norm == "mean" else 1)
+        solve = _convolve if weight.dim() == 4 else _connect
+        out, potential = solve(self, times, weight, backward_weight, beta)
+        if self.error_norm is not None:
+            out, potential = _NormalizeError.apply(out, potential, self.error_norm == "mean")
+        if _checks.validating() and not self._warned_silent:
+            self._warn_if_silent(out)
+        return (out, potential) if self.return_potential else out
+
+    def _check(self, times: Tensor, weight: Tensor) -> None:
+        _checks.spike_times("Timed", times)
+        rank = weight.dim()
+        name, size = ("C", weight.shape[1]) if rank == 4 else ("I", weight.shape[1])
+        if rank == 4:
+            size *= self.synapse.groups
+        if times.dim() not in (rank, rank + 1) or times.shape[1] != size:
+            shape = f"[B, {name}={size}" + (", H, W" if rank == 4 else "") + "]"
+            hint = " Flatten it first: times.flatten(1)." if rank == 2 and times.dim() > 3 else ""
+            raise ValueError(
+                f"Timed: expected times of shape {shape} (or one more dimension for several "
+                f"spikes per input), got {list(times.shape)}.{hint}"
+            )
+        _checks.same_device("Timed", "times", times, "the synapse", weight)
+        if times.dtype != weight.dtype:
+            raise TypeError(f"Timed: times are {times.dtype} but the weights {weight.dtype}.")
+        if self.synapse.bias is not None and _checks.validating():
+            late = times.detach()[torch.isfinite(times.detach())]
+            if not torch.equal(late, late.floor()):
+                raise ValueError(
+                    "Timed: with a bias (a current per step) times must be whole steps; "
+                    "encode with steps=True or build the synapse with bias=False."
+                )
+
+    def _warn_if_silent(self, out: Tensor) -> None:
+        if out.numel() and torch.isinf(out.detach()).all():
+            self._warned_silent = True
+            warnings.warn(
+                f"all {out[0].numel()} neurons of a Timed layer stayed silent for a whole batch "
+                f"(threshold {getattr(self.neuron, 'threshold', '?')}); "
+                "calibrate_(model, inputs) scales the weights so that neurons fire.",
+                SilentLayerWarning,
+                stacklevel=3,
+            )
+
+
+def _connect(
+    layer: Timed, times: Tensor, weight: Tensor, backward_weight: Tensor, beta: float
+) -> tuple[Tensor, Tensor]:
+    backend = "torch" if layer.backend == "auto" else layer.backend
+    return layer.neuron.spike_times(
+        times,
+        weight,
+        backward_weight=backward_weight,
+        bias=layer.synapse.bias,
+        t_max=layer.t_max,
+        beta=beta,
+        backend=backend,
+    )
+
+
+def _convolve(
+    layer: Timed, times: Tensor, weight: Tensor, backward_weight: Tensor, beta: float
+) -> tuple[Tensor, Tensor]:
+    """A convolution is one fully connected problem per patch and group."""
+    patches, size = unfold_times(times, layer.synapse)  # [B*L, G, I, (K)]
+    groups, bias = patches.shape[1], layer.synapse.bias
+    outs, potentials = [], []
+    for g in range(groups):
+        rows = slice(g * len(weight) // groups, (g + 1) * len(weight) // groups)
+        out, potential = layer.neuron.spike_times(
+            patches[:, g],
+            weight[rows].flatten(1),
+            backward_weight=backward_weight[rows].flatten(1),
+            bias=None if bias is None else bias[rows],
+            t_max=layer.t_max,
+            beta=beta,
+            backend="torch" if layer.backend == "auto" else layer.backend,
+        )
+        outs.append(out)
+        potentials.append(potential)
+    shape = (len(times), *size)
+    return _fold(torch.cat(outs, 1), shape), _fold(torch.cat(potentials, 1), shape)
+
+
+def _fold(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """``[B*H*W, O, ...]`` to ``[B, O, H, W, ...]``."""
+    return values.unflatten(0, shape).movedim(3, 1)
+
+
+def unfold_times(times: Tensor, conv: Any) -> tuple[Tensor, tuple[int, int]]:
+    """Patches ``[B*H'*W', G, I, (K)]`` of ``times [B, C, H, W, (K)]``, and ``(H', W')``.
+
+    Outside the image nothing ever fires: the padding is ``inf``.
+    """
+    many = times.dim() == 5
+    flat = times.movedim(4, 1).flatten(0, 1) if many else times  # [B*K, C, H, W]
+    kernel = conv.weight.shape[2:]
+    top, bottom, left, right = _padding(conv, kernel)
+    flat = F.pad(flat, (left, right, top, bottom), value=float("inf"))
+    dilation, stride = conv.dilation, conv.stride
+    size = tuple(
+        (flat.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
+    )
+    patches = F.unfold(flat, kernel, dilation=dilation, stride=stride)  # [B*K, C*kh*kw, L]
+    if many:
+        patches = patches.unflatten(0, (len(times), -1)).movedim(1, 3)  # [B, CKK, L, K]
+    patches = patches.movedim(2, 1).flatten(0, 1)  # [B*L, CKK, (K)]
+    return patches.unflatten(1, (conv.groups, -1)), size
+
+
+def _padding(conv: Any, kernel: Any) -> tuple[int, int, int, int]:
+    """Padding of a convolution as (top, bottom, left, right); ``"same"`` may be uneven."""
+    if conv.padding == "valid":
+        return 0, 0, 0, 0
+    if conv.padding == "same":
+        total = [d * (k - 1) for d, k in zip(conv.dilation, kernel, strict=True)]
+        return (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
+    vertical, horizontal = conv.padding
+    return vertical, vertical, horizontal, horizontal
+
+
+class _NormalizeError(torch.autograd.Function):
+    """Identity whose backward scales each sample's error, over the whole layer, to one length."""
+
+    @staticmethod
+    def forward(ctx: Any, times: Tensor, potential: Tensor, mean: bool) -> tuple[Tensor, Tensor]:
+        ctx.mean = mean
+        return times.clone(), potential.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_times: Tensor, grad_potential: Tensor) -> tuple[Any, ...]:
+        error = (grad_potential - grad_times).flatten(1)
+        length = error.norm(dim=1)
+        scale = torch.where(length > 0, 1 / length.where(length > 0, torch.ones_like(length)), 0.0)
+        if ctx.mean:
+            scale = scale / len(error)
+        scale = scale.view(-1, *[1] * (grad_times.dim() - 1))
+        return grad_times * scale, grad_potential * scale, None
