@@ -1,8 +1,13 @@
 """Temporal coding for spiking neural networks in PyTorch."""
 
+from . import metrics as metrics
 from ._checks import set_validation as set_validation
 from .codes import first_spike_times as first_spike_times
 from .codes import spike_train as spike_train
+from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
+from .losses import FirstSpikeLoss as FirstSpikeLoss
+from .losses import RankOrderLoss as RankOrderLoss
+from .losses import TargetTimeLoss as TargetTimeLoss
 from .neurons import ClockedNeuron as ClockedNeuron
 from .neurons import SingleSpikeIF as SingleSpikeIF
 from .neurons import TimedNeuron as TimedNeuron

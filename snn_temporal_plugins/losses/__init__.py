@@ -1,0 +1,6 @@
+"""Losses on output spikes."""
+
+from .base import FirstSpikeLoss as FirstSpikeLoss
+from .first_spike import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
+from .first_spike import TargetTimeLoss as TargetTimeLoss
+from .rank_order import RankOrderLoss as RankOrderLoss

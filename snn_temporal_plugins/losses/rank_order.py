@@ -1,0 +1,87 @@
+"""The loss of S4NN: relative target times from the rank order of the outputs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .. import _checks
+from ..codes import finite_times
+from .base import FirstSpikeLoss
+
+
+class RankOrderLoss(FirstSpikeLoss):
+    r"""Squared error to target times that are relative to the first output spike.
+
+    With :math:`\tau = \min_j t_j`, label :math:`y` and silent outputs at :math:`t_{max}`:
+
+    .. math::
+        L = \tfrac12 \sum_j \Bigl(\frac{T_j - t_j}{t_{max}}\Bigr)^2, \qquad
+        T_y = \tau, \qquad
+        T_j = \begin{cases} t_j & t_j - \tau \ge \gamma \\
+              \min(\tau + \gamma,\, t_{max}) & t_j - \tau < \gamma \end{cases}
+
+    and, where no output fired, :math:`T_y = t_{max} - \gamma` and :math:`T_j = t_{max}`.
+    The targets are constants: no gradient passes through :math:`\tau`.
+
+    Parameters
+    ----------
+    t_max : int
+        Number of steps of the window.
+    gamma : float, default=3
+        Distance in steps that every other output shall keep from the first spike.
+    reduction : {"mean", "sum", "none"}, default="mean"
+        Over the samples.
+
+    Raises
+    ------
+    ValueError
+        If ``t_max`` is below 1 or ``gamma`` is negative or not below ``t_max``.
+
+    Notes
+    -----
+    *Silent neurons* stand at ``t_max``. A silent label has a positive error (at least
+    ``gamma / t_max``) and is pulled; another silent output costs nothing.
+
+    Under ``error_norm`` only the direction of each sample's error matters, so neither the value
+    of the loss nor its reduction changes the step.
+
+    References
+    ----------
+    .. [1] S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
+       networks with one spike per neuron", arXiv:1910.09495, section 2.3.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> loss = stp.RankOrderLoss(256, gamma=3)
+    >>> times = torch.tensor([[10.0, 12.0, 90.0]])
+    >>> late = loss(times, torch.tensor([1]))   # class 1 is two steps late
+    >>> right = loss(times + torch.tensor([9.0, 0.0, 0.0]), torch.tensor([1]))
+    >>> bool(right < late)
+    True
+    """
+
+    def __init__(self, t_max: int, *, gamma: float = 3, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.t_max = _checks.integer("RankOrderLoss", "t_max", t_max, 1)
+        self.gamma = _checks.non_negative("RankOrderLoss", "gamma", gamma)
+        if self.gamma >= self.t_max:
+            raise ValueError(f"RankOrderLoss: gamma must be below t_max={t_max}, got {gamma!r}.")
+
+    def extra_repr(self) -> str:
+        return f"t_max={self.t_max}, gamma={self.gamma:g}, reduction={self.reduction!r}"
+
+    def per_sample(self, times: Tensor, targets: Tensor, potential: Tensor | None) -> Tensor:
+        t = finite_times(times, self.t_max)
+        error = (self.target_times(t.detach(), targets) - t) / self.t_max
+        return 0.5 * error.square().sum(1)
+
+    def target_times(self, times: Tensor, targets: Tensor) -> Tensor:
+        """Target times ``[B, C]`` for finite output times (silent outputs at ``t_max``)."""
+        earliest = times.min(1, keepdim=True).values
+        silent = earliest >= self.t_max
+        near = times - earliest < self.gamma
+        wanted = torch.where(near, (earliest + self.gamma).clamp(max=self.t_max), times)
+        label = torch.where(silent, self.t_max - self.gamma, earliest)
+        return wanted.scatter(1, targets.unsqueeze(1), label)
