@@ -1,6 +1,7 @@
 """Temporal coding for spiking neural networks in PyTorch."""
 
 from . import metrics as metrics
+from . import models as models
 from ._checks import set_validation as set_validation
 from .codes import first_spike_times as first_spike_times
 from .codes import spike_train as spike_train

@@ -1,0 +1,3 @@
+"""Networks that come with the package, and weights that authors publish."""
+
+from .published import load_published_weights as load_published_weights
