@@ -5,8 +5,10 @@ from . import models as models
 from ._checks import set_validation as set_validation
 from .codes import first_spike_times as first_spike_times
 from .codes import spike_train as spike_train
+from .decision_window import DecisionWindow as DecisionWindow
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
+from .losses import PotentialMarginLoss as PotentialMarginLoss
 from .losses import RankOrderLoss as RankOrderLoss
 from .losses import TargetTimeLoss as TargetTimeLoss
 from .neurons import ClockedNeuron as ClockedNeuron

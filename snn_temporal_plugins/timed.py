@@ -44,6 +44,9 @@ class Timed(nn.Module):
         Homeostatic term of S4NN: the error passed to input ``i`` is
         :math:`\delta_i = \sum_j \delta_j (w_{ji} - \beta \delta_j)` over the neurons whose causal
         set holds the input. The authors' update order makes it equal to their learning rate.
+    error_to_silent : bool, default=False
+        Pass the error also to inputs that stayed silent; needed by a layer below whose neuron has
+        ``gate="triangle"``.
     backend : {"auto", "torch"} or a backend of the neuron, default="auto"
         ``"torch"`` is the reference; ``"auto"`` takes the fastest one that is installed.
     return_potential : bool, default=False
@@ -85,6 +88,7 @@ class Timed(nn.Module):
         init: tuple[float, float] | Callable[[Tensor], Any] | None = None,
         error_norm: str | None = None,
         beta: float = 0.0,
+        error_to_silent: bool = False,
         backend: str = "auto",
         return_potential: bool = False,
     ) -> None:
@@ -103,6 +107,7 @@ class Timed(nn.Module):
         self.neuron, self.t_max, self.init = neuron, t_max, init
         self.error_norm = _checks.choice("Timed", "error_norm", error_norm, (None, "sum", "mean"))
         self.beta = _checks.non_negative("Timed", "beta", beta)
+        self.error_to_silent = bool(error_to_silent)
         self.return_potential = bool(return_potential)
         self.backend = _checks.choice(
             "Timed", "backend", backend, ("auto", "torch", *neuron.backends)
@@ -186,6 +191,7 @@ def _connect(
         bias=layer.synapse.bias,
         t_max=layer.t_max,
         beta=beta,
+        error_to_silent=layer.error_to_silent,
         backend=backend,
     )
 
@@ -206,6 +212,7 @@ def _convolve(
             bias=None if bias is None else bias[rows],
             t_max=layer.t_max,
             beta=beta,
+            error_to_silent=layer.error_to_silent,
             backend="torch" if layer.backend == "auto" else layer.backend,
         )
         outs.append(out)

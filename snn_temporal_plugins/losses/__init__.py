@@ -3,4 +3,5 @@
 from .base import FirstSpikeLoss as FirstSpikeLoss
 from .first_spike import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .first_spike import TargetTimeLoss as TargetTimeLoss
+from .potential_margin import PotentialMarginLoss as PotentialMarginLoss
 from .rank_order import RankOrderLoss as RankOrderLoss

@@ -83,6 +83,7 @@ class TimedNeuron(nn.Module, ABC):
         bias: Tensor | None = None,
         t_max: int | None = None,
         beta: float = 0.0,
+        error_to_silent: bool = False,
         backend: str = "torch",
     ) -> tuple[Tensor, Tensor]:
         """Spike times and potentials of one fully connected layer.
@@ -101,6 +102,8 @@ class TimedNeuron(nn.Module, ABC):
             Number of steps of the window. Inputs at or after it never act.
         beta : float, default=0.0
             Homeostatic term of the error that is passed back (S4NN only).
+        error_to_silent : bool, default=False
+            Pass the error also to inputs that stayed silent.
         backend : str, default="torch"
             Which implementation computes the result.
 

@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .. import _checks
 from .base import ClockedNeuron, TimedNeuron
-
-CHUNK = 32  # input spikes handled at once: keeps [B, CHUNK, O] inside the cache
+from .single_spike_times import Rule, SpikeTimes
 
 
 class _Fire(torch.autograd.Function):
@@ -29,6 +27,24 @@ class _Fire(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (spike,) = ctx.saved_tensors
         return grad * spike, None
+
+
+class _Gate(torch.autograd.Function):
+    """Step function with a triangular pseudo-derivative around the threshold."""
+
+    @staticmethod
+    def forward(v: Tensor, threshold: float, width: float) -> Tensor:
+        return (v > threshold).to(v.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        v, threshold, width = inputs
+        ctx.save_for_backward((1 - (v - threshold).abs() / width).clamp(min=0))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (gate,) = ctx.saved_tensors
+        return grad * gate, None, None
 
 
 class SingleSpikeIFState(NamedTuple):
@@ -55,11 +71,26 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
     delay : {0, 1}, default=0
         Steps between the crossing of the threshold and the spike. 1 gives the numbers of the
         authors' program.
+    gate : {"spike", "triangle"}, default="spike"
+        Which neurons get gradient. ``"spike"``: those that fired, in full (the paper).
+        ``"triangle"``: the error is multiplied by
+        :math:`\max(0, 1 - |M_j - \theta| / w)` with :math:`M_j` the largest potential of the
+        window, and shared by the inputs up to that maximum; neurons near the threshold learn
+        although they stayed silent, those far above it do not. The layer above must pass them its
+        error: ``Timed(..., error_to_silent=True)``.
+    width : float, optional
+        Width :math:`w` of the triangular gate, by default ``0.8 * threshold``.
+    late_drive : tuple of (int, float), optional
+        ``(start, current)``: from step ``start`` on, every neuron gets this extra current in each
+        step, *in evaluation mode only*. It makes the largest potential fire in the end, like
+        bias inputs that spike once each at the end of the window: a decision by the potential,
+        in the form of a spike.
 
     Raises
     ------
     ValueError
-        If ``threshold`` is not positive or ``delay`` is neither 0 nor 1.
+        If a constant is outside its range, or ``step`` is called with ``gate="triangle"`` or a
+        late drive, which need the whole window.
 
     Notes
     -----
@@ -92,13 +123,37 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
 
     State = SingleSpikeIFState
 
-    def __init__(self, threshold: float = 1.0, *, delay: int = 0) -> None:
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        *,
+        delay: int = 0,
+        gate: str = "spike",
+        width: float | None = None,
+        late_drive: tuple[int, float] | None = None,
+    ) -> None:
         super().__init__()
-        self.threshold = _checks.positive("SingleSpikeIF", "threshold", threshold)
-        self.delay: int = _checks.choice("SingleSpikeIF", "delay", delay, (0, 1))
+        owner = "SingleSpikeIF"
+        self.threshold = _checks.positive(owner, "threshold", threshold)
+        self.delay: int = _checks.choice(owner, "delay", delay, (0, 1))
+        self.gate = _checks.choice(owner, "gate", gate, ("spike", "triangle"))
+        if width is not None and gate == "spike":
+            raise ValueError(f'{owner}: width belongs to gate="triangle", got width={width!r}.')
+        self.width = 0.8 * self.threshold if width is None else width
+        _checks.positive(owner, "width", self.width)
+        if late_drive is not None:
+            start, current = late_drive
+            late_drive = (
+                _checks.integer(owner, "late_drive[0] (start)", start, 0),
+                _checks.positive(owner, "late_drive[1] (current)", current),
+            )
+        self.late_drive = late_drive
 
     def extra_repr(self) -> str:
-        return f"threshold={self.threshold:g}, delay={self.delay}"
+        text = f"threshold={self.threshold:g}, delay={self.delay}"
+        if self.gate != "spike":
+            text += f", gate={self.gate!r}, width={self.width:g}"
+        return text + (f", late_drive={self.late_drive}" if self.late_drive else "")
 
     def initial_state(self, current: Tensor) -> SingleSpikeIFState:
         """Potential 0 everywhere, for currents shaped like ``current [B, ...]``."""
@@ -108,6 +163,11 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         self, current: Tensor, state: SingleSpikeIFState | tuple[Tensor]
     ) -> tuple[Tensor, SingleSpikeIFState]:
         """Advance one step: ``current [B, ...]`` and ``(v,)`` to spikes and ``(v,)``."""
+        if self.gate != "spike" or self.late_drive is not None:
+            raise ValueError(
+                'SingleSpikeIF: gate="triangle" and late_drive need the whole window; call the '
+                "neuron with a current [T, B, ...], or use Timed."
+            )
         (v,) = state
         v_next = (v + current).masked_fill(v > self.threshold, float("-inf"))
         spike = _Fire.apply(v if self.delay else v_next, self.threshold)
@@ -130,13 +190,27 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
                 f"got {list(current.shape)}."
             )
         (v0,) = self.initial_state(current[0]) if state is None else state
-        start = v0.masked_fill(v0 > self.threshold, float("-inf"))
-        v = torch.cat([start.unsqueeze(0), current]).cumsum(0)[1:]
-        above = (v > self.threshold).cumsum(0) > 0
+        if self.late_drive is not None and not self.training:
+            start, extra = self.late_drive
+            current = torch.cat([current[:start], current[start:] + extra])
+        start_v = v0.masked_fill(v0 > self.threshold, float("-inf"))
+        free = torch.cat([start_v.unsqueeze(0), current]).cumsum(0)[1:]
+        above = (free > self.threshold).cumsum(0) > 0
         fired = torch.cat([torch.zeros_like(above[:1]), above[:-1]])  # in an earlier step
-        v = v.masked_fill(fired, float("-inf"))
+        v = free.masked_fill(fired, float("-inf"))
+        if self.gate == "triangle":
+            return self._first_of_peak(free, v0), v
         crossing = torch.cat([v0.unsqueeze(0), v[:-1]]) if self.delay else v
         return _Fire.apply(crossing, self.threshold), v
+
+    def _first_of_peak(self, free: Tensor, v0: Tensor) -> Tensor:
+        """First spike as the step of ``H(running maximum of the potential)``."""
+        passed = _Gate.apply(free.cummax(0).values, self.threshold, self.width)
+        before = torch.cat([torch.zeros_like(passed[:1]), passed[:-1]])
+        spikes = passed - before
+        if not self.delay:
+            return spikes
+        return torch.cat([(v0 > self.threshold).to(v0.dtype).unsqueeze(0), spikes[:-1]])
 
     def spike_times(
         self,
@@ -147,6 +221,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         bias: Tensor | None = None,
         t_max: int | None = None,
         beta: float = 0.0,
+        error_to_silent: bool = False,
         backend: str = "torch",
     ) -> tuple[Tensor, Tensor]:
         """Spike times and potentials of a fully connected layer (see ``TimedNeuron``).
@@ -154,109 +229,28 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         Several spikes per input, ``[B, I, K]``, act like ``K`` inputs with one weight.
         """
         _checks.choice("SingleSpikeIF", "backend", backend, ("torch", *self.backends))
-        backward_weight = weight if backward_weight is None else backward_weight
+        backward_weight = (weight if backward_weight is None else backward_weight).detach()
         if times.dim() == 3:
             spikes_per_input = times.shape[2]
             times = times.flatten(1)
             weight = weight.repeat_interleave(spikes_per_input, dim=1)
             backward_weight = backward_weight.repeat_interleave(spikes_per_input, dim=1)
+        if self.late_drive is not None and not self.training:
+            times, weight, backward_weight = self._drive(times, weight, backward_weight, t_max)
         limit = float("inf") if t_max is None else float(t_max)
-        return _SpikeTimes.apply(
-            times, weight, backward_weight.detach(), bias, self.threshold, self.delay, limit, beta
-        )
+        width = self.width if self.gate == "triangle" else None
+        rule = Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
+        return SpikeTimes.apply(times, weight, backward_weight, bias, rule)
 
-
-class _SpikeTimes(torch.autograd.Function):
-    """Reference of the event-driven layer: sort, gather, chunked cumulative sum."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        times: Tensor,
-        weight: Tensor,
-        backward_weight: Tensor,
-        bias: Tensor | None,
-        threshold: float,
-        delay: int,
-        t_max: float,
-        beta: float,
-    ) -> tuple[Tensor, Tensor]:
-        times = times.masked_fill(times >= t_max, float("inf"))
-        crossing, potential = first_crossings(times, weight, bias, threshold, t_max)
-        ctx.save_for_backward(times, weight, backward_weight, crossing)
-        ctx.constants = bias is not None, t_max, beta
-        out = crossing + delay
-        return out.masked_fill(out >= t_max, float("inf")), potential
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_times: Tensor, grad_potential: Tensor) -> tuple[Any, ...]:
-        times, weight, backward_weight, crossing = ctx.saved_tensors
-        has_bias, t_max, beta = ctx.constants
-        delta = grad_potential - grad_times  # dL/dV at the spike, or at the last step  # [B, O]
-        last = min(t_max - 1, torch.finfo(times.dtype).max)
-        until = crossing.clamp(max=last)  # the causal set: inputs at or before this time
-        grad_in, grad_weight = torch.empty_like(times), torch.empty_like(weight)
-        for start in range(0, times.shape[1], CHUNK):
-            inputs = slice(start, start + CHUNK)
-            causal = times[:, inputs, None] <= until[:, None, :]  # [B, CHUNK, O]
-            passed = delta[:, None, :] * causal
-            grad_weight[:, inputs] = passed.sum(0).T
-            carried = backward_weight[:, inputs].T - beta * delta[:, None, :]
-            grad_in[:, inputs] = -(passed * carried).sum(2)
-        grad_bias = (delta * (until + 1)).sum(0) if has_bias else None
-        return grad_in, grad_weight, None, grad_bias, None, None, None, None
-
-
-def first_crossings(
-    times: Tensor, weight: Tensor, bias: Tensor | None, threshold: float, t_max: float
-) -> tuple[Tensor, Tensor]:
-    """Times at which the potential first exceeds the threshold, and the potentials there.
-
-    ``times [B, I]``, ``weight [O, I]``, ``bias [O]`` to crossings and potentials ``[B, O]``.
-    A silent neuron has crossing ``inf`` and the potential of the last step.
-    """
-    if bias is not None:  # an input without weight at step 0 opens the ramp of the bias
-        times = torch.cat([times.new_zeros(len(times), 1), times], 1)
-        weight = torch.cat([weight.new_zeros(len(weight), 1), weight], 1)
-    times, order = times.sort(dim=1, stable=True)
-    following = torch.cat([times[:, 1:], times.new_full((len(times), 1), t_max)], 1)
-    following = following.clamp(max=t_max)
-    rows = weight.T.contiguous()  # [I, O]
-    crossing = times.new_full((len(times), len(weight)), float("inf"))
-    potential = torch.zeros_like(crossing)
-    v = torch.zeros_like(crossing)
-    for start in range(0, times.shape[1], CHUNK):
-        ranks = slice(start, start + CHUNK)
-        now, then = times[:, ranks, None], following[:, ranks, None]  # [B, CHUNK, 1]
-        arrived = now < t_max
-        if not arrived.any():
-            break
-        steps = (rows[order[:, ranks]] * arrived).cumsum(1) + v[:, None, :]  # [B, CHUNK, O]
-        v = steps[:, -1]
-        # inputs of one time act together: only the last of them is compared
-        reached, at = _crossing_of_ramp(steps, now, then, bias, threshold)
-        reached = reached & (now < then) & arrived
-        first = reached.to(torch.uint8).argmax(1, keepdim=True)
-        fresh = reached.any(1) & torch.isinf(crossing)
-        crossing = torch.where(fresh, at.expand_as(steps).gather(1, first).squeeze(1), crossing)
-        potential = torch.where(fresh, steps.gather(1, first).squeeze(1), potential)
-    fired = torch.isfinite(crossing)
-    potential = torch.where(fired, potential, v)
-    if bias is not None:
-        potential = potential + bias * torch.where(fired, crossing + 1, t_max)
-    return crossing, potential
-
-
-def _crossing_of_ramp(
-    v: Tensor, now: Tensor, then: Tensor, bias: Tensor | None, threshold: float
-) -> tuple[Tensor, Tensor]:
-    """Whether and when ``v + bias * (t + 1)`` exceeds the threshold in ``now <= t < then``."""
-    if bias is None:
-        return v > threshold, now
-    rising = bias > 0
-    wait = ((threshold - v) / bias.where(rising, torch.ones_like(bias))).floor()
-    at = torch.where(v + bias * (now + 1) > threshold, now, torch.maximum(wait, now + 1))
-    at = torch.where(v + bias * (at + 1) > threshold, at, at + 1)  # floor may round down
-    reached = (at == now) | (rising & (at < then))
-    return reached & (v + bias * (at + 1) > threshold), at
+    def _drive(
+        self, times: Tensor, weight: Tensor, backward_weight: Tensor, t_max: int | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Append one input per step of the late drive, which spikes in that step."""
+        assert self.late_drive is not None
+        if t_max is None:
+            raise ValueError("SingleSpikeIF: late_drive needs t_max, the end of the window.")
+        start, current = self.late_drive
+        steps = torch.arange(start, t_max, dtype=times.dtype, device=times.device)
+        times = torch.cat([times, steps.expand(len(times), -1)], 1)
+        extra = weight.new_full((len(weight), len(steps)), current)
+        return times, torch.cat([weight, extra], 1), torch.cat([backward_weight, extra], 1)

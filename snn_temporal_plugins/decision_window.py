@@ -1,0 +1,91 @@
+"""Training on what the network saw before it decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from .timed import Timed
+
+
+class _SeenThrough(torch.autograd.Function):
+    """The value of the second argument with the gradient of the first."""
+
+    @staticmethod
+    def forward(ctx: Any, seen: Tensor, value: Tensor) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+
+class DecisionWindow(nn.Module):
+    r"""Give credit only to what happened before the first output spike.
+
+    In training the network runs twice. The first run, without gradient, gives the values: spike
+    times and potentials of the whole window, and the time :math:`m` of the first output spike.
+    The second run sees only the inputs that can still act on a spike at :math:`m`, and carries
+    the gradient. So the error of *every* output reaches just the inputs up to the decision, and a
+    hidden neuron with ``gate="triangle"`` is judged by its potential up to the decision.
+
+    In evaluation mode, or without gradient, the model runs once and unchanged.
+
+    Parameters
+    ----------
+    model : nn.Module
+        Maps spike times ``[B, ...]`` to ``(times [B, C], potential [B, C])``: ``Timed`` layers in
+        a chain, the last with ``return_potential=True``.
+
+    Raises
+    ------
+    TypeError
+        If the model does not return times and potential.
+
+    Notes
+    -----
+    Where no output fires the window is the whole one. The transmission delays of the ``Timed``
+    layers are taken into account, layer after layer.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> layer = stp.Timed(
+    ...     torch.nn.Linear(2, 2, bias=False), stp.SingleSpikeIF(1.5), return_potential=True
+    ... )
+    >>> _ = torch.nn.init.constant_(layer.synapse.weight, 2.0)
+    >>> times, potential = stp.DecisionWindow(layer)(torch.tensor([[3.0, 7.0]]))
+    >>> potential.sum().backward()
+    >>> layer.synapse.weight.grad.tolist()  # the input at 7 comes after the decision at 3
+    [[1.0, 0.0], [1.0, 0.0]]
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Spike times of the inputs ``[B, ...]`` to times and potentials of the outputs."""
+        if not (self.training and torch.is_grad_enabled()):
+            return self._run(times)
+        with torch.no_grad():
+            out, potential = self._run(times)
+        layers = [m for m in self.model.modules() if isinstance(m, Timed)]
+        delay = sum(getattr(layer.neuron, "delay", 0) for layer in layers)
+        last = out.amin(1) - delay
+        seen = times.masked_fill(times > last.view(-1, *[1] * (times.dim() - 1)), float("inf"))
+        seen_out, seen_potential = self._run(seen)
+        return _SeenThrough.apply(seen_out, out), _SeenThrough.apply(seen_potential, potential)
+
+    def _run(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        result = self.model(times)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError(
+                "DecisionWindow: model must return (times, potential); build its last Timed "
+                f"layer with return_potential=True. Got {type(result).__name__}."
+            )
+        return result
