@@ -14,6 +14,10 @@ from .losses import TargetTimeLoss as TargetTimeLoss
 from .neurons import ClockedNeuron as ClockedNeuron
 from .neurons import SingleSpikeIF as SingleSpikeIF
 from .neurons import TimedNeuron as TimedNeuron
+from .plugins import NeuronSpec as NeuronSpec
+from .plugins import get as get
+from .plugins import list_plugins as list_plugins
+from .plugins import register as register
 from .synapses import Synapse as Synapse
 from .timed import SilentLayerWarning as SilentLayerWarning
 from .timed import Timed as Timed

@@ -1,0 +1,1 @@
+"""A quadratic integrate-and-fire neuron and a margin loss, as a plug-in package."""
