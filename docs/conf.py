@@ -5,7 +5,6 @@ import os
 import warnings
 
 import torch
-from sphinx_gallery.sorting import FileNameSortKey
 
 import snn_temporal_plugins
 
@@ -26,6 +25,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
+suppress_warnings = ["config.cache"]  # the gallery's settings hold a function
 exclude_patterns = ["_build", "results"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
@@ -62,7 +62,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../tutorials",
     "gallery_dirs": "auto_tutorials",
     "filename_pattern": r"/plot_",
-    "within_subsection_order": FileNameSortKey,
+    "within_subsection_order": "FileNameSortKey",
     "subsection_order": ["../tutorials/01_basics", "../tutorials/02_papers", "../tutorials/03_hosts"],
     "backreferences_dir": "api/generated/backreferences",
     "doc_module": ("snn_temporal_plugins",),
