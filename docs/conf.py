@@ -1,6 +1,5 @@
 """Configuration of the documentation."""
 
-import importlib.metadata
 import os
 import warnings
 
@@ -63,7 +62,11 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_tutorials",
     "filename_pattern": r"/plot_",
     "within_subsection_order": "FileNameSortKey",
-    "subsection_order": ["../tutorials/01_basics", "../tutorials/02_papers", "../tutorials/03_hosts"],
+    "subsection_order": [
+        "../tutorials/01_basics",
+        "../tutorials/02_papers",
+        "../tutorials/03_hosts",
+    ],
     "backreferences_dir": "api/generated/backreferences",
     "doc_module": ("snn_temporal_plugins",),
     "reset_modules": ("matplotlib", "seaborn", reset_torch),
