@@ -48,12 +48,15 @@ class Timed(nn.Module):
         Pass the error also to inputs that stayed silent; needed by a layer below whose neuron has
         ``gate="triangle"``.
     backend : {"auto", "torch"} or a backend of the neuron, default="auto"
-        ``"torch"`` is the reference; ``"auto"`` takes the fastest one that is installed.
+        ``"torch"`` is the reference; ``"auto"`` takes the fastest one that is installed and
+        serves the device.
     return_potential : bool, default=False
         Return ``(times, potential)`` instead of the times alone.
 
     Raises
     ------
+    ImportError
+        If a backend is named whose package is not installed.
     TypeError, ValueError
         For a synapse that is not fully described by its weights, a bias without ``t_max``, spike
         times of the wrong shape, type, device or value.
@@ -112,6 +115,7 @@ class Timed(nn.Module):
         self.backend = _checks.choice(
             "Timed", "backend", backend, ("auto", "torch", *neuron.backends)
         )
+        self._chosen = _choose_backend(self.backend, neuron)
         self._warned_silent = False
         self.reset_parameters()
 
@@ -125,10 +129,15 @@ class Timed(nn.Module):
             else:
                 self.synapse.weight.uniform_(*self.init)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._chosen = _choose_backend(self.backend, self.neuron)  # of this machine
+
     def extra_repr(self) -> str:
+        chosen = f"auto ({self._chosen})" if self.backend == "auto" else self.backend
         return (
             f"t_max={self.t_max}, error_norm={self.error_norm!r}, beta={self.beta:g}, "
-            f"backend={self.backend!r}"
+            f"backend={chosen!r}"
         )
 
     def forward(self, times: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -180,10 +189,30 @@ class Timed(nn.Module):
             )
 
 
+def _choose_backend(wanted: str, neuron: TimedNeuron) -> str:
+    """Load the kernels of a backend and return its name; ``"auto"`` may end at ``"torch"``."""
+    for name in neuron.backends if wanted == "auto" else (wanted,):
+        try:
+            if name != "torch":
+                neuron.load_backend(name)
+            return name
+        except ImportError as error:
+            if wanted != "auto":
+                raise ImportError(
+                    f"Timed: backend={name!r} needs a package that is not installed ({error}); "
+                    "pip install 'snn-temporal-plugins[fast]'"
+                ) from error
+    return "torch"
+
+
+def _backend(layer: Timed, times: Tensor) -> str:
+    on_cpu = times.device.type == "cpu"  # the only device that kernels serve
+    return "torch" if layer.backend == "auto" and not on_cpu else layer._chosen
+
+
 def _connect(
     layer: Timed, times: Tensor, weight: Tensor, backward_weight: Tensor, beta: float
 ) -> tuple[Tensor, Tensor]:
-    backend = "torch" if layer.backend == "auto" else layer.backend
     return layer.neuron.spike_times(
         times,
         weight,
@@ -192,7 +221,7 @@ def _connect(
         t_max=layer.t_max,
         beta=beta,
         error_to_silent=layer.error_to_silent,
-        backend=backend,
+        backend=_backend(layer, times),
     )
 
 
@@ -213,7 +242,7 @@ def _convolve(
             t_max=layer.t_max,
             beta=beta,
             error_to_silent=layer.error_to_silent,
-            backend="torch" if layer.backend == "auto" else layer.backend,
+            backend=_backend(layer, times),
         )
         outs.append(out)
         potentials.append(potential)

@@ -68,10 +68,14 @@ class TimedNeuron(nn.Module, ABC):
     Attributes
     ----------
     backends : tuple of str
-        Implementations that exist beside ``"torch"``, the reference.
+        Implementations that exist beside ``"torch"``, the reference; the fastest first. They
+        run on the CPU.
     """
 
     backends: ClassVar[tuple[str, ...]] = ()
+
+    def load_backend(self, backend: str) -> None:
+        """Import what one of ``backends`` needs; ``ImportError`` if it is not installed."""
 
     @abstractmethod
     def spike_times(

@@ -122,6 +122,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
     """
 
     State = SingleSpikeIFState
+    backends = ("numba",)
 
     def __init__(
         self,
@@ -212,6 +213,9 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
             return spikes
         return torch.cat([(v0 > self.threshold).to(v0.dtype).unsqueeze(0), spikes[:-1]])
 
+    def load_backend(self, backend: str) -> None:
+        from ..kernels.single_spike import op  # noqa: F401
+
     def spike_times(
         self,
         times: Tensor,
@@ -240,6 +244,10 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         limit = float("inf") if t_max is None else float(t_max)
         width = self.width if self.gate == "triangle" else None
         rule = Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
+        if backend == "numba" and (width is None or bias is None):  # both: only in torch
+            from ..kernels.single_spike.op import single_spike_if
+
+            return single_spike_if(times, weight, backward_weight, bias, *rule)[:2]
         return SpikeTimes.apply(times, weight, backward_weight, bias, rule)
 
     def _drive(

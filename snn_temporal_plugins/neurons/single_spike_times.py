@@ -62,16 +62,8 @@ class SpikeTimes(torch.autograd.Function):
         times, backward_weight, crossing, peak, peak_time = ctx.saved_tensors
         rule: Rule = ctx.rule
         last = min(rule.t_max - 1, torch.finfo(times.dtype).max)
-        at_crossing = crossing.clamp(max=last)
-        parts = []  # (dL/dV, up to which step the inputs share it)
-        if rule.width is None:
-            parts.append((_sum(grad_potential, grad_times), at_crossing))
-        else:
-            if grad_times is not None:
-                gate = (1 - (peak - rule.threshold).abs() / rule.width).clamp(min=0)
-                parts.append((-grad_times * gate, peak_time))
-            if grad_potential is not None:
-                parts.append((grad_potential, at_crossing))
+        gate = (peak, peak_time) if rule.width is not None else None
+        parts = errors(grad_times, grad_potential, crossing.clamp(max=last), gate, rule)
         grad_in = torch.zeros_like(times)
         grad_weight = torch.zeros_like(backward_weight)
         grad_bias = None
@@ -83,12 +75,33 @@ class SpikeTimes(torch.autograd.Function):
         return grad_in, grad_weight, None, grad_bias, None
 
 
-def _sum(grad_potential: Tensor | None, grad_times: Tensor | None) -> Tensor:
-    """dL/dV at the spike: the gradient on the potential minus that on the time."""
-    if grad_times is None:
-        assert grad_potential is not None
-        return grad_potential
-    return -grad_times if grad_potential is None else grad_potential - grad_times
+def errors(
+    grad_times: Tensor | None,
+    grad_potential: Tensor | None,
+    at_crossing: Tensor,
+    gate: tuple[Tensor, Tensor] | None,
+    rule: Rule,
+) -> list[tuple[Tensor, Tensor]]:
+    """Pairs of an error dL/dV ``[B, O]`` and the step up to which the inputs share it.
+
+    ``at_crossing`` is the step of the crossing, or the last one; ``gate`` holds the peak of the
+    potential and its step.
+    """
+    if gate is None:
+        if grad_times is None:
+            assert grad_potential is not None
+            return [(grad_potential, at_crossing)]
+        delta = -grad_times if grad_potential is None else grad_potential - grad_times
+        return [(delta, at_crossing)]
+    parts = []
+    if grad_times is not None:
+        peak, peak_time = gate
+        assert rule.width is not None
+        passing = (1 - (peak - rule.threshold).abs() / rule.width).clamp(min=0)
+        parts.append((-grad_times * passing, peak_time))
+    if grad_potential is not None:
+        parts.append((grad_potential, at_crossing))
+    return parts
 
 
 def credit(

@@ -1,0 +1,97 @@
+"""Compilation and the order of events, shared by all numba kernels."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numba.core import event
+
+DIGIT = 8  # bits of one pass of the sort
+BUCKETS = 1 << DIGIT
+
+jit = njit(nogil=True, cache=True, error_model="numpy")
+
+
+class _Announcement(event.Listener):
+    """Says once that kernels are being compiled; a warm cache compiles nothing."""
+
+    done = False
+
+    def on_start(self, event: Any) -> None:
+        ours = event.data["dispatcher"].py_func.__module__.startswith("snn_temporal_plugins.")
+        if ours and not self.done:
+            self.done = True
+            print("snn_temporal_plugins: compiling kernels, once ...", file=sys.stderr)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcement())
+
+
+@jit
+def aligned(size, like):
+    """Uninitialised array of the type of ``like``, aligned to cache lines."""
+    raw = np.empty(size + 64 // like.itemsize, like.dtype)
+    start = (-raw.ctypes.data % 64) // like.itemsize
+    return raw[start : start + size]
+
+
+@jit
+def sort_buffers(size, bits):
+    """Room for :func:`sort_events` on ``size`` times: keys, order, counts."""
+    return (
+        np.empty((2, size), bits.dtype),
+        np.empty((2, size), np.uint32),
+        np.empty(BUCKETS, np.uint32),
+    )
+
+
+@jit
+def sort_events(times, bits, limit, buffers):
+    """Indices of the times below ``limit``, in time order.
+
+    A stable counting sort over digits of 8 bits: of the step itself where all times are whole
+    (one or two passes), else of the bit pattern, which orders non-negative floats.
+    """
+    keys, order, counts = buffers
+    one = bits.dtype.type(1)
+    n, whole, latest = 0, True, times.dtype.type(0)
+    for i in range(times.size):
+        order[0, n] = i
+        n += times[i] < limit
+    for r in range(n):
+        t = times[order[0, r]]
+        latest = max(latest, t)
+        whole &= t == np.floor(t)
+    if whole and latest < BUCKETS * BUCKETS:
+        digits = 1 if latest < BUCKETS else 2
+        for r in range(n):
+            keys[0, r] = np.uint32(times[order[0, r]])
+    else:
+        digits = bits.itemsize
+        no_sign = ~(one << bits.dtype.type(8 * bits.itemsize - 1))
+        for r in range(n):
+            keys[0, r] = bits[order[0, r]] & no_sign  # -0.0 is 0
+    for digit in range(digits):
+        shift, mask = bits.dtype.type(DIGIT * digit), bits.dtype.type(BUCKETS - 1)
+        source, target = digit % 2, (digit + 1) % 2
+        counts[:] = 0
+        for r in range(n):
+            counts[(keys[source, r] >> shift) & mask] += np.uint32(1)
+        start = np.uint32(0)
+        for k in range(BUCKETS):
+            count = counts[k]
+            counts[k] = start
+            start += count
+        for r in range(n):
+            bucket = (keys[source, r] >> shift) & mask
+            place = counts[bucket]
+            counts[bucket] += np.uint32(1)
+            keys[target, place] = keys[source, r]
+            order[target, place] = order[source, r]
+    return order[digits % 2, :n]

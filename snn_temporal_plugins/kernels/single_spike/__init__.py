@@ -1,0 +1,1 @@
+"""Event-driven kernels of the single-spike integrate-and-fire neuron."""

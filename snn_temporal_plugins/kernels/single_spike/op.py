@@ -1,0 +1,182 @@
+"""Operators of the single-spike integrate-and-fire layer: schema, fake version, gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...neurons.single_spike_times import Rule, errors
+from ..common.threads import run_blocks
+from . import cpu
+
+_BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
+_SCALAR = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+@torch.library.custom_op("snn_temporal_plugins::single_spike_if", mutates_args=())
+def single_spike_if(
+    times: Tensor,
+    weight: Tensor,
+    backward_weight: Tensor,
+    bias: Tensor | None,
+    threshold: float,
+    delay: int,
+    t_max: float,
+    width: float | None,
+    beta: float,
+    error_to_silent: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Spike times of one layer, and what its gradient needs, all ``[B, O]``.
+
+    ``times [B, I]``, ``weight`` and ``backward_weight [O, I]``, ``bias [O]``, and the fields of
+    :class:`~snn_temporal_plugins.neurons.single_spike_times.Rule`. The results are spike times,
+    potentials, the step of the crossing (or the last one), and with a ``width`` the peaks of the
+    potentials and their steps; without, these two are empty.
+    """
+    if width is not None and bias is not None:
+        raise NotImplementedError("single_spike_if: a triangular gate with a bias has no kernel.")
+    result = _results(times, weight, width)
+    scalar = _SCALAR[times.dtype]
+    arrays = [tensor.numpy() for tensor in result]
+    inputs = times.detach().contiguous().numpy()
+    problem = [inputs, inputs.view(_BITS[times.dtype]), _rows(weight)]
+    constants = scalar(threshold), scalar(delay), scalar(t_max)
+    if width is None:
+        problem.append(_padded(weight.new_empty(0) if bias is None else bias))
+        run_blocks(cpu.forward, len(times), *problem, *constants, *arrays[:3])
+    else:
+        run_blocks(cpu.forward_with_peaks, len(times), *problem, *constants, *arrays)
+    return result
+
+
+def _results(
+    times: Tensor, weight: Tensor, width: float | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    shape = times.shape[0], weight.shape[0]
+    peaks = (0, 0) if width is None else shape
+    out, potential, until = (times.new_empty(shape) for _ in range(3))
+    return out, potential, until, times.new_empty(peaks), times.new_empty(peaks)
+
+
+def _rows(weight: Tensor) -> np.ndarray:
+    """Weights ``[I, O']`` of each input, contiguous, padded with zeros to whole vectors."""
+    outputs, inputs = weight.shape
+    rows = weight.new_empty(inputs, outputs + -outputs % cpu.LANES)
+    rows[:, :outputs].copy_(weight.detach().t())
+    rows[:, outputs:] = 0
+    return rows.numpy()
+
+
+def _padded(bias: Tensor) -> np.ndarray:
+    return torch.nn.functional.pad(bias.detach(), (0, -len(bias) % cpu.LANES)).numpy()
+
+
+@single_spike_if.register_fake
+def _(
+    times: Tensor,
+    weight: Tensor,
+    backward_weight: Tensor,
+    bias: Tensor | None,
+    threshold: float,
+    delay: int,
+    t_max: float,
+    width: float | None,
+    beta: float,
+    error_to_silent: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return _results(times, weight, width)
+
+
+@torch.library.custom_op("snn_temporal_plugins::single_spike_if_backward", mutates_args=())
+def single_spike_if_backward(
+    times: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    until: Tensor,
+    t_max: float,
+    beta: float,
+    error_to_silent: bool,
+    times_needed: bool,
+    weight_needed: bool,
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the input times and the weights; one that is not needed is empty.
+
+    ``delta [B, O]`` is the gradient on the potential; the inputs at or before ``until [B, O]``
+    share it, carried back by ``weight [O, I]``.
+    """
+    grad_times, grad_weight = _gradients(times, weight, times_needed, weight_needed)
+    scalar = _SCALAR[times.dtype]
+    inputs, causes, error, carriers = (
+        tensor.detach().contiguous().numpy() for tensor in (times, until, delta, weight)
+    )
+    if times_needed:
+        silent = scalar(t_max if error_to_silent else np.nan)  # no time is >= NaN
+        problem = inputs, causes, silent, error, carriers, scalar(beta), grad_times.numpy()
+        run_blocks(cpu.input_errors, len(times), *problem)
+    if weight_needed:
+        run_blocks(cpu.weight_errors, len(weight), inputs, causes, error, grad_weight.numpy())
+    return grad_times, grad_weight
+
+
+def _gradients(
+    times: Tensor, weight: Tensor, times_needed: bool, weight_needed: bool
+) -> tuple[Tensor, Tensor]:
+    grad_times = times.new_empty(times.shape if times_needed else (0,))
+    return grad_times, weight.new_empty(weight.shape if weight_needed else (0,))
+
+
+@single_spike_if_backward.register_fake
+def _(
+    times: Tensor,
+    weight: Tensor,
+    delta: Tensor,
+    until: Tensor,
+    t_max: float,
+    beta: float,
+    error_to_silent: bool,
+    times_needed: bool,
+    weight_needed: bool,
+) -> tuple[Tensor, Tensor]:
+    return _gradients(times, weight, times_needed, weight_needed)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    times, _, backward_weight, bias, *rule = inputs
+    ctx.save_for_backward(times, backward_weight, *output[2:])
+    ctx.rule, ctx.has_bias = Rule(*rule), bias is not None
+    ctx.mark_non_differentiable(*output[2:])
+    ctx.set_materialize_grads(False)
+
+
+def _backward(
+    ctx: Any, grad_times: Tensor | None, grad_potential: Tensor | None, *_: Any
+) -> tuple[Tensor | None, ...]:
+    times, backward_weight, until, peak, peak_time = ctx.saved_tensors
+    rule: Rule = ctx.rule
+    gate = None if rule.width is None else (peak, peak_time)
+    needed = ctx.needs_input_grad[:2]
+    grads: list[Tensor | None] = [None, None, None]  # of times, weight, bias
+    for delta, causes in errors(grad_times, grad_potential, until, gate, rule):
+        found = single_spike_if_backward(
+            times,
+            backward_weight,
+            delta,
+            causes,
+            rule.t_max,
+            rule.beta,
+            rule.error_to_silent,
+            *needed,
+        )
+        shares = *found, (delta * (causes + 1)).sum(0) if ctx.has_bias else None
+        grads = [
+            a if b is None else b if a is None else a + b
+            for a, b in zip(grads, shares, strict=True)
+        ]
+    grad_in, grad_weight = (g if wanted else None for g, wanted in zip(grads, needed, strict=False))
+    return grad_in, grad_weight, None, grads[2], *[None] * 6
+
+
+single_spike_if.register_autograd(_backward, setup_context=_setup_context)
