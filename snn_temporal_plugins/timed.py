@@ -178,7 +178,7 @@ class Timed(nn.Module):
                 )
 
     def _warn_if_silent(self, out: Tensor) -> None:
-        if out.numel() and torch.isinf(out.detach()).all():
+        if out.numel() and out.detach().min().item() == float("inf"):
             self._warned_silent = True
             warnings.warn(
                 f"all {out[0].numel()} neurons of a Timed layer stayed silent for a whole batch "
@@ -293,15 +293,19 @@ class _NormalizeError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, times: Tensor, potential: Tensor, mean: bool) -> tuple[Tensor, Tensor]:
         ctx.mean = mean
+        ctx.set_materialize_grads(False)
         return times.clone(), potential.clone()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_times: Tensor, grad_potential: Tensor) -> tuple[Any, ...]:
-        error = (grad_potential - grad_times).flatten(1)
-        length = error.norm(dim=1)
-        scale = torch.where(length > 0, 1 / length.where(length > 0, torch.ones_like(length)), 0.0)
-        if ctx.mean:
-            scale = scale / len(error)
-        scale = scale.view(-1, *[1] * (grad_times.dim() - 1))
-        return grad_times * scale, grad_potential * scale, None
+    def backward(
+        ctx: Any, grad_times: Tensor | None, grad_potential: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, None]:
+        parts = [grad for grad in (grad_times, grad_potential) if grad is not None]
+        error = parts[0] if len(parts) == 1 else parts[1] - parts[0]
+        length = error.flatten(1).norm(dim=1)
+        wanted = 1 / len(error) if ctx.mean else 1.0
+        scale = (wanted / length).masked_fill_(length == 0, 0.0)
+        scale = scale.view(-1, *[1] * (error.dim() - 1))
+        scaled = [None if grad is None else grad * scale for grad in (grad_times, grad_potential)]
+        return scaled[0], scaled[1], None

@@ -21,13 +21,20 @@ def add(v, crossing, row):
 
 
 @jit
-def add_and_fire(v, crossing, row, threshold, now):
-    """The last input of one time: who exceeds the threshold fires and keeps its potential."""
+def add_and_fire(v, crossing, row, other, first, second, now, then):
+    """Let two inputs act, one after the other, at times ``now`` and ``then``.
+
+    Who exceeds the threshold (``first``, ``second``) fires and keeps its potential. Two at once,
+    and a threshold of ``inf`` instead of a branch where more inputs of the same time follow:
+    both spare a fifth of the time.
+    """
     for j in range(v.size // LANES * LANES):
-        level = v[j] + row[j]
         silent = crossing[j] == np.inf
-        v[j] = level if silent else v[j]
-        crossing[j] = now if silent & (level > threshold) else crossing[j]
+        early = v[j] + row[j]
+        late = early + other[j]
+        fires = silent & (early > first)
+        v[j] = (early if fires else late) if silent else v[j]
+        crossing[j] = now if fires else then if silent & (late > second) else crossing[j]
 
 
 @jit
@@ -59,41 +66,67 @@ def fire_on_ramp(v, crossing, bias, threshold, now, then):
 
 
 @jit
-def integrate(events, times, rows, bias, threshold, limit, v, crossing, outputs):
+def first_silent(crossing, start, outputs):
+    """First neuron from ``start`` on that has not fired; ``outputs`` if there is none."""
+    while start < outputs and crossing[start] < np.inf:
+        start += 1
+    return start
+
+
+@jit
+def integrate(events, times, rows, threshold, v, crossing, outputs):
     """Run one sample: ``v`` and ``crossing`` receive the state of its neurons.
 
-    A neuron that has fired keeps the potential of its spike, without the ramp of the bias.
+    A neuron that has fired keeps the potential of its spike. The last of ``rows`` is zero.
     """
     v[:] = 0
     crossing[:] = np.inf
-    r, silent = 0, 0
-    ramp = bias.size > 0
-    if ramp:
-        start = times[events[0]] if events.size else limit
-        if start > 0:
-            fire_on_ramp(v, crossing, bias, threshold, v.dtype.type(0), start)
-    while r < events.size and silent < outputs:
+    never = v.dtype.type(np.inf)
+    silent = 0
+    for r in range(0, events.size, 2):
         now = times[events[r]]
-        while r + 1 < events.size and times[events[r + 1]] == now:
-            add(v, crossing, rows[events[r]])
-            r += 1
-        row = rows[events[r]]
-        r += 1
-        if ramp:
-            add(v, crossing, row)
-            then = times[events[r]] if r < events.size else limit
+        then = times[events[r + 1]] if r + 1 < events.size else never
+        after = times[events[r + 2]] if r + 2 < events.size else never
+        add_and_fire(
+            v,
+            crossing,
+            rows[events[r]],
+            rows[events[r + 1] if r + 1 < events.size else -1],
+            threshold if now < then else never,
+            threshold if then < after else never,
+            now,
+            then,
+        )
+        silent = first_silent(crossing, silent, outputs)
+        if silent == outputs:
+            break
+
+
+@jit
+def integrate_on_ramp(events, times, rows, bias, threshold, limit, v, crossing, outputs):
+    """Like :func:`integrate` with a bias, whose ramp is not in ``v``."""
+    v[:] = 0
+    crossing[:] = np.inf
+    silent = 0
+    start = times[events[0]] if events.size else limit
+    if start > 0:
+        fire_on_ramp(v, crossing, bias, threshold, v.dtype.type(0), start)
+    for r in range(events.size):
+        now, then = times[events[r]], times[events[r + 1]] if r + 1 < events.size else limit
+        add(v, crossing, rows[events[r]])
+        if now < then:
             fire_on_ramp(v, crossing, bias, threshold, now, then)
-        else:
-            add_and_fire(v, crossing, row, threshold, now)
-        while silent < outputs and crossing[silent] < np.inf:
-            silent += 1  # the first neuron that has not fired: with none left the sample is done
+            silent = first_silent(crossing, silent, outputs)
+            if silent == outputs:
+                break
 
 
 @jit
 def forward(times, bits, rows, bias, threshold, delay, limit, out, potential, until, first, last):
     """Spike times, potentials and latest causal times ``[B, O]`` of the samples of a block.
 
-    ``rows [I, O']`` holds the weights of each input, padded with zeros, ``bias [O']`` or ``[0]``.
+    ``rows [I + 1, O']`` holds the weights of each input, padded with zeros; ``bias [O']`` may be
+    empty.
     """
     outputs = out.shape[1]
     buffers = sort_buffers(times.shape[1], bits)
@@ -101,7 +134,10 @@ def forward(times, bits, rows, bias, threshold, delay, limit, out, potential, un
     one, latest = times.dtype.type(1), np.finfo(times.dtype).max
     for b in range(first, last):
         events = sort_events(times[b], bits[b], limit, buffers)
-        integrate(events, times[b], rows, bias, threshold, limit, v, crossing, outputs)
+        if bias.size:
+            integrate_on_ramp(events, times[b], rows, bias, threshold, limit, v, crossing, outputs)
+        else:
+            integrate(events, times[b], rows, threshold, v, crossing, outputs)
         for j in range(outputs):
             at = crossing[j]
             out[b, j] = at + delay if at + delay < limit else np.inf

@@ -62,11 +62,12 @@ def _results(
 
 
 def _rows(weight: Tensor) -> np.ndarray:
-    """Weights ``[I, O']`` of each input, contiguous, padded with zeros to whole vectors."""
+    """Weights ``[I + 1, O']`` of each input, padded with zeros to whole vectors and by a row."""
     outputs, inputs = weight.shape
-    rows = weight.new_empty(inputs, outputs + -outputs % cpu.LANES)
-    rows[:, :outputs].copy_(weight.detach().t())
-    rows[:, outputs:] = 0
+    rows = weight.new_empty(inputs + 1, outputs + -outputs % cpu.LANES)
+    rows[:inputs, :outputs].copy_(weight.detach().t())
+    rows[:inputs, outputs:] = 0
+    rows[inputs] = 0
     return rows.numpy()
 
 
