@@ -5,7 +5,10 @@ from . import models as models
 from ._checks import set_validation as set_validation
 from .codes import first_spike_times as first_spike_times
 from .codes import spike_train as spike_train
+from .decision_stream import DecisionStream as DecisionStream
 from .decision_window import DecisionWindow as DecisionWindow
+from .early import Decision as Decision
+from .early import first_spike_decision as first_spike_decision
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss

@@ -142,16 +142,20 @@ class Timed(nn.Module):
 
     def forward(self, times: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Spike times ``[B, ...]`` of the inputs to those of the neurons, and their potentials."""
-        weight, backward_weight = event_weights(self.synapse)
-        self._check(times, weight)
-        beta = self.beta * (len(times) if self.error_norm == "mean" else 1)
-        solve = _convolve if weight.dim() == 4 else _connect
-        out, potential = solve(self, times, weight, backward_weight, beta)
+        out, potential = self.solve(times)
         if self.error_norm is not None:
             out, potential = _NormalizeError.apply(out, potential, self.error_norm == "mean")
         if _checks.validating() and not self._warned_silent:
             self._warn_if_silent(out)
         return (out, potential) if self.return_potential else out
+
+    def solve(self, times: Tensor) -> tuple[Tensor, Tensor]:
+        """Spike times and potentials ``[B, ...]``, before any error normalisation."""
+        weight, backward_weight = event_weights(self.synapse)
+        self._check(times, weight)
+        beta = self.beta * (len(times) if self.error_norm == "mean" else 1)
+        solve = _convolve if weight.dim() == 4 else _connect
+        return solve(self, times, weight, backward_weight, beta)
 
     def _check(self, times: Tensor, weight: Tensor) -> None:
         _checks.spike_times("Timed", times)

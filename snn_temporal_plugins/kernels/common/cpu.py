@@ -11,6 +11,7 @@ from numba.core import event
 
 DIGIT = 8  # bits of one pass of the sort
 BUCKETS = 1 << DIGIT
+FEW = 16  # events that are not worth counting
 
 jit = njit(nogil=True, cache=True, error_model="numpy")
 
@@ -52,6 +53,18 @@ def sort_buffers(size, bits):
 
 
 @jit
+def insertion_sort(times, order):
+    """Sort a few indices by their times, in place and stably."""
+    for r in range(1, order.size):
+        i, place = order[r], r
+        while place and times[order[place - 1]] > times[i]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = i
+    return order
+
+
+@jit
 def sort_events(times, bits, limit, buffers):
     """Indices of the times below ``limit``, in time order.
 
@@ -64,6 +77,8 @@ def sort_events(times, bits, limit, buffers):
     for i in range(times.size):
         order[0, n] = i
         n += times[i] < limit
+    if n <= FEW:
+        return insertion_sort(times, order[0, :n])
     for r in range(n):
         t = times[order[0, r]]
         latest = max(latest, t)

@@ -75,12 +75,10 @@ def first_silent(crossing, start, outputs):
 
 @jit
 def integrate(events, times, rows, threshold, v, crossing, outputs):
-    """Run one sample: ``v`` and ``crossing`` receive the state of its neurons.
+    """Let the events of one sample act on the state ``v`` and ``crossing`` of its neurons.
 
     A neuron that has fired keeps the potential of its spike. The last of ``rows`` is zero.
     """
-    v[:] = 0
-    crossing[:] = np.inf
     never = v.dtype.type(np.inf)
     silent = 0
     for r in range(0, events.size, 2):
@@ -105,8 +103,6 @@ def integrate(events, times, rows, threshold, v, crossing, outputs):
 @jit
 def integrate_on_ramp(events, times, rows, bias, threshold, limit, v, crossing, outputs):
     """Like :func:`integrate` with a bias, whose ramp is not in ``v``."""
-    v[:] = 0
-    crossing[:] = np.inf
     silent = 0
     start = times[events[0]] if events.size else limit
     if start > 0:
@@ -134,6 +130,8 @@ def forward(times, bits, rows, bias, threshold, delay, limit, out, potential, un
     one, latest = times.dtype.type(1), np.finfo(times.dtype).max
     for b in range(first, last):
         events = sort_events(times[b], bits[b], limit, buffers)
+        v[:] = 0
+        crossing[:] = np.inf
         if bias.size:
             integrate_on_ramp(events, times[b], rows, bias, threshold, limit, v, crossing, outputs)
         else:

@@ -13,7 +13,11 @@ from ..common.threads import run_blocks
 from . import cpu
 
 _BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
-_SCALAR = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def scalar_type(tensor: Tensor) -> type[np.floating]:
+    """Scalar type of numpy that belongs to a float tensor."""
+    return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
 @torch.library.custom_op("snn_temporal_plugins::single_spike_if", mutates_args=())
@@ -39,10 +43,10 @@ def single_spike_if(
     if width is not None and bias is not None:
         raise NotImplementedError("single_spike_if: a triangular gate with a bias has no kernel.")
     result = _results(times, weight, width)
-    scalar = _SCALAR[times.dtype]
+    scalar = scalar_type(times)
     arrays = [tensor.numpy() for tensor in result]
     inputs = times.detach().contiguous().numpy()
-    problem = [inputs, inputs.view(_BITS[times.dtype]), _rows(weight)]
+    problem = [inputs, inputs.view(_BITS[times.dtype]), weight_rows(weight).numpy()]
     constants = scalar(threshold), scalar(delay), scalar(t_max)
     if width is None:
         problem.append(_padded(weight.new_empty(0) if bias is None else bias))
@@ -61,14 +65,14 @@ def _results(
     return out, potential, until, times.new_empty(peaks), times.new_empty(peaks)
 
 
-def _rows(weight: Tensor) -> np.ndarray:
+def weight_rows(weight: Tensor) -> Tensor:
     """Weights ``[I + 1, O']`` of each input, padded with zeros to whole vectors and by a row."""
     outputs, inputs = weight.shape
     rows = weight.new_empty(inputs + 1, outputs + -outputs % cpu.LANES)
     rows[:inputs, :outputs].copy_(weight.detach().t())
     rows[:inputs, outputs:] = 0
     rows[inputs] = 0
-    return rows.numpy()
+    return rows
 
 
 def _padded(bias: Tensor) -> np.ndarray:
@@ -109,7 +113,7 @@ def single_spike_if_backward(
     share it, carried back by ``weight [O, I]``.
     """
     grad_times, grad_weight = _gradients(times, weight, times_needed, weight_needed)
-    scalar = _SCALAR[times.dtype]
+    scalar = scalar_type(times)
     inputs, causes, error, carriers = (
         tensor.detach().contiguous().numpy() for tensor in (times, until, delta, weight)
     )

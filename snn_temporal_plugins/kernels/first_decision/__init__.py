@@ -1,0 +1,1 @@
+"""Kernel of the early decision of a fully connected stack of single-spike layers."""

@@ -1,0 +1,114 @@
+"""A whole stack of single-spike layers, sample by sample, until the first output spike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..common.cpu import aligned, jit, sort_buffers, sort_events
+from ..single_spike.cpu import integrate
+
+CHUNK = 32  # input events between two looks at the outputs
+
+
+@jit
+def decide(
+    times,
+    bits,
+    rows,
+    sizes,
+    thresholds,
+    delays,
+    limits,
+    label,
+    when,
+    spikes,
+    additions,
+    first,
+    last,
+):
+    """Decisions of the samples of a block, and what they cost.
+
+    ``rows`` holds the padded weight rows of all layers, one after the other; ``sizes [L + 1]``
+    the numbers of inputs and neurons, and row ``L + 1`` of it the padded ones. ``label`` and
+    ``when [B]`` receive class and time, ``spikes [B, L]`` how many spikes acted on each layer up
+    to the crossing that decides, ``additions [B]`` the weights they added.
+    """
+    layers = thresholds.size
+    most = sizes[0].max()
+    buffers, later = sort_buffers(times.shape[1], bits), sort_buffers(most, bits)
+    arrivals = np.empty(most, times.dtype)
+    arrival_bits = arrivals.view(bits.dtype)
+    starts = np.zeros(layers + 1, np.int64)  # of each layer in the state
+    matrices = np.zeros(layers + 1, np.int64)  # and in the rows
+    for k in range(layers):
+        starts[k + 1] = starts[k] + sizes[1, k + 1]
+        matrices[k + 1] = matrices[k] + (sizes[0, k] + 1) * sizes[1, k + 1]
+    v, crossing = aligned(starts[layers], rows), aligned(starts[layers], rows)
+    for b in range(first, last):
+        events = sort_events(times[b], bits[b], limits[0], buffers)
+        v[:] = 0
+        crossing[:] = np.inf
+        done, horizon = 0, times.dtype.type(-1)
+        winner = -1
+        while winner < 0 and horizon < np.inf:
+            before = horizon
+            end = min(done + CHUNK, events.size)
+            while end < events.size and times[b, events[end]] == times[b, events[end - 1]]:
+                end += 1
+            horizon = times[b, events[end - 1]] if end < events.size else times.dtype.type(np.inf)
+            chunk, stamps = events[done:end], times[b]
+            done = end
+            for k in range(layers):
+                if k:
+                    n = sizes[0, k]
+                    previous = crossing[starts[k - 1] : starts[k - 1] + n]
+                    arrive(previous, delays[k - 1], before, horizon, limits[k - 1], arrivals)
+                    chunk = sort_events(arrivals[:n], arrival_bits[:n], limits[k], later)
+                    stamps = arrivals
+                matrix = rows[matrices[k] : matrices[k + 1]].reshape(-1, sizes[1, k + 1])
+                state = slice(starts[k], starts[k + 1])
+                integrate(
+                    chunk, stamps, matrix, thresholds[k], v[state], crossing[state], sizes[0, k + 1]
+                )
+            outputs = slice(starts[layers - 1], starts[layers - 1] + sizes[0, layers])
+            winner = first_output(crossing[outputs], v[outputs], delays[-1], limits[-1])
+        at = times.dtype.type(np.inf)
+        if winner >= 0:
+            at = crossing[starts[layers - 1] + winner]
+        label[b] = winner if winner >= 0 else v[outputs].argmax()
+        when[b] = at + delays[-1]
+        additions[b] = 0
+        for k in range(layers):
+            if k == 0:
+                count = 0
+                while count < events.size and times[b, events[count]] <= at:
+                    count += 1
+            else:
+                count = 0
+                latest = min(limits[k - 1], limits[k])
+                for j in range(starts[k - 1], starts[k - 1] + sizes[0, k]):
+                    spike = crossing[j] + delays[k - 1]
+                    count += (spike <= at) & (spike < latest)
+            spikes[b, k] = count
+            additions[b] += count * sizes[0, k + 1]
+
+
+@jit
+def arrive(crossing, delay, before, horizon, limit, arrivals):
+    """Spike times after ``before`` up to ``horizon``; all others never arrive."""
+    for j in range(crossing.size):
+        t = crossing[j] + delay
+        arrivals[j] = t if (t > before) & (t <= horizon) & (t < limit) else np.inf
+
+
+@jit
+def first_output(crossing, v, delay, limit):
+    """Neuron that fires first, among several the one with the larger potential; -1 if none."""
+    winner = -1
+    for j in range(crossing.size):
+        if not crossing[j] + delay < limit:
+            continue
+        earlier = winner < 0 or crossing[j] < crossing[winner]
+        if earlier or (crossing[j] == crossing[winner] and v[j] > v[winner]):
+            winner = j
+    return winner
