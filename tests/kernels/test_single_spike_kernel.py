@@ -1,6 +1,8 @@
 """The event-driven kernel is the torch reference, faster: same spikes, same gradients."""
 
+import os
 import pickle
+import subprocess
 import sys
 import threading
 
@@ -271,3 +273,76 @@ def test_operator_passes_the_checks_of_torch(case):
     torch.library.opcheck(
         op.single_spike_if_backward, backward, test_utils=("test_schema", "test_faketensor")
     )
+
+
+def network(**options):
+    """Two layers whose hidden and output neurons partly stay silent."""
+    torch.manual_seed(0)
+    layers = []
+    for inputs, outputs in ((20, 13), (13, 5)):
+        linear = nn.Linear(inputs, outputs, bias=False)
+        layers.append(stp.Timed(linear, stp.SingleSpikeIF(0.3), t_max=30, **options))
+    times = torch.randint(0, 30, (6, 20)).float()
+    times[:, ::3] = INF
+    return nn.Sequential(*layers), times
+
+
+# Inside torch: dynamo makes an instance of a Function, inductor imports torch.jit.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*is deprecated. Please switch to:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Trying to register:UserWarning")
+@pytest.mark.parametrize(
+    "compiler", ["eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]
+)
+def test_compiled_as_one_graph(compiler):
+    results = []
+    for compiled in (False, True):
+        model, times = network(error_norm="mean", beta=0.2)
+        run = torch.compile(model, fullgraph=True, backend=compiler) if compiled else model
+        out = run(times)
+        (out.clamp(max=30) * torch.arange(5)).sum().backward()
+        results.append([out.detach(), *(parameter.grad for parameter in model.parameters())])
+    torch._dynamo.reset()
+    assert torch.isinf(results[0][0]).any() and torch.isfinite(results[0][0]).any()
+    for eager, fast in zip(*results, strict=True):
+        torch.testing.assert_close(eager, fast)
+
+
+def test_exported_with_any_batch_size():
+    model, times = network()
+    batch = torch.export.Dim("batch", min=2)
+    program = torch.export.export(model.eval(), (times,), dynamic_shapes=({0: batch},))
+    for size in (6, 3):
+        assert torch.equal(program.module()(times[:size]), model(times[:size]))
+
+
+def test_autocast_leaves_the_kernel_in_single_precision():
+    model, times = network(error_norm="sum")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(times)
+    assert out.dtype == torch.float32 and torch.equal(out, model(times))
+
+
+@pytest.mark.slow
+def test_compilation_is_announced_once_and_a_warm_cache_is_ready_in_three_seconds(tmp_path):
+    program = (
+        "import time; start = time.perf_counter()\n"
+        "import torch, snn_temporal_plugins as stp\n"
+        "layer = stp.Timed(torch.nn.Linear(9, 4, bias=False), stp.SingleSpikeIF(0.1))\n"
+        "for _ in range(2): layer(torch.rand(3, 9)).nan_to_num(posinf=0.0).sum().backward()\n"
+        "print(time.perf_counter() - start)"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for _ in range(2)
+    ]
+    assert runs[0].stderr.count("compiling kernels, once") == 1
+    assert "compiling" not in runs[1].stderr
+    assert float(runs[1].stdout) < 3
