@@ -21,8 +21,10 @@ from .plugins import NeuronSpec as NeuronSpec
 from .plugins import get as get
 from .plugins import list_plugins as list_plugins
 from .plugins import register as register
+from .pooling import FirstSpikePool2d as FirstSpikePool2d
 from .synapses import Synapse as Synapse
 from .timed import SilentLayerWarning as SilentLayerWarning
 from .timed import Timed as Timed
+from .to_timed import to_timed as to_timed
 
 __version__ = "0.1.0"

@@ -1,0 +1,63 @@
+"""Pooling on first spikes."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import _checks
+from .codes import first_spike_times, spike_train
+
+
+class FirstSpikePool2d(nn.Module):
+    r"""Earliest spike of each window.
+
+    .. math:: t_{out} = \min_{i \in \text{window}} t_i
+
+    Parameters
+    ----------
+    kernel : int
+        Height and width of the window, in pixels; windows do not overlap, and what is left over
+        at the right and lower border is dropped, as in ``nn.MaxPool2d``.
+
+    Raises
+    ------
+    ValueError
+        If ``kernel`` is below 1, or the input has another shape.
+
+    Notes
+    -----
+    *Shapes.* Spike times ``[B, C, H, W]`` to ``[B, C, H', W']``, or a spike train
+    ``[T, B, C, H, W]`` to one that holds only the first spike of each window. (``nn.MaxPool2d``
+    on a train would let a window fire in several steps.)
+
+    *Gradient.* All of it goes to the earliest input of the window; among several, to the first.
+
+    *Silent neurons.* A window without a spike has time ``inf``.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> times = torch.tensor([[[[5.0, 3.0], [float("inf"), 9.0]]]])
+    >>> stp.FirstSpikePool2d(2)(times).flatten().tolist()
+    [3.0]
+    """
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.kernel = _checks.integer("FirstSpikePool2d", "kernel", kernel, 1)
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}"
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Pool spike times ``[B, C, H, W]`` or a spike train ``[T, B, C, H, W]``."""
+        if spikes.dim() == 4:
+            _checks.spike_times("FirstSpikePool2d", spikes)
+            return -F.max_pool2d(-spikes, self.kernel)
+        if spikes.dim() == 5:
+            return spike_train(self(first_spike_times(spikes)), len(spikes)).to(spikes.dtype)
+        raise ValueError(
+            "FirstSpikePool2d: expected times [B, C, H, W] or a train [T, B, C, H, W], "
+            f"got {list(spikes.shape)}."
+        )
