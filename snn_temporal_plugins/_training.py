@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -87,24 +87,33 @@ def fit(
     history = _resume(checkpoint, parts)
     for epoch in range(len(history), epochs):
         torch.manual_seed(1_000_003 * seed + epoch)
-        order = torch.randperm(len(inputs)).split(batch_size)
-        start, cpu, right, seen = time.perf_counter(), time.process_time(), torch.tensor(0), 0
-        with _bar(f"{title} {epoch + 1}/{epochs}", len(inputs)) as advance:
-            for batch in order:
-                right = right + step(inputs[batch], targets[batch])
-                seen += len(batch)
-                advance(len(batch), lambda: right.item() / seen)
-        row = {
-            "epoch": epoch + 1,
-            "accuracy": right.item() / seen,
-            "images_per_second": round(seen / (time.perf_counter() - start)),
-            "cpu_seconds": round(time.process_time() - cpu, 2),
-        }
+        batches = torch.randperm(len(inputs)).split(batch_size)
+        row = {"epoch": epoch + 1, **_epoch(step, inputs, targets, batches, f"{title} {epoch + 1}")}
         row |= dict(after_epoch(epoch)) if after_epoch else {}
         history.append(row)
         print(f"{title}: " + ", ".join(f"{name} {value:.5g}" for name, value in row.items()))
         _save(checkpoint, parts, history)
     return history
+
+
+def _epoch(
+    step: Callable[[Tensor, Tensor], Tensor | int],
+    inputs: Tensor,
+    targets: Tensor,
+    batches: Iterable[Tensor],
+    title: str,
+) -> Row:
+    start, cpu, right, seen = time.perf_counter(), time.process_time(), torch.tensor(0), 0
+    with _bar(title, len(inputs)) as advance:
+        for batch in batches:
+            right = right + step(inputs[batch], targets[batch])
+            seen += len(batch)
+            advance(seen, right)
+    return {
+        "accuracy": right.item() / seen,
+        "images_per_second": round(seen / (time.perf_counter() - start)),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+    }
 
 
 def _resume(checkpoint: str | Path | None, parts: Mapping[str, Any] | None) -> list[Row]:
@@ -131,12 +140,12 @@ def _save(
 
 
 @contextmanager
-def _bar(title: str, total: int) -> Iterator[Callable[[int, Callable[[], float]], None]]:
+def _bar(title: str, total: int) -> Iterator[Callable[[int, Tensor], None]]:
     """Progress bar with images/s and accuracy where a person watches; else nothing."""
     try:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
     except ImportError:
-        yield lambda count, accuracy: None
+        yield lambda seen, right: None
         return
     columns = (
         TextColumn("{task.description}"),
@@ -148,15 +157,15 @@ def _bar(title: str, total: int) -> Iterator[Callable[[int, Callable[[], float]]
     with Progress(*columns, transient=True) as progress:
         progress.disable = not progress.console.is_terminal
         task = progress.add_task(title, total=total, speed=0.0, accuracy=0.0)
-        shown = time.perf_counter()
+        start = shown = time.perf_counter()
 
-        def advance(count: int, accuracy: Callable[[], float]) -> None:
+        def advance(seen: int, right: Tensor) -> None:
             nonlocal shown
-            progress.advance(task, count)
-            if time.perf_counter() - shown > 0.2:  # reading the accuracy is not free
-                shown = time.perf_counter()
-                speed = progress.tasks[0].speed or 0.0
-                progress.update(task, speed=speed, accuracy=accuracy())
+            now = time.perf_counter()
+            if now - shown > 0.2:  # reading the accuracy is not free
+                shown, speed = now, seen / (now - start)
+                accuracy = right.item() / seen
+                progress.update(task, completed=seen, speed=speed, accuracy=accuracy)
 
         yield advance
 
