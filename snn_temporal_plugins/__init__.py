@@ -1,5 +1,6 @@
 """Temporal coding for spiking neural networks in PyTorch."""
 
+from . import datasets as datasets
 from . import metrics as metrics
 from . import models as models
 from ._checks import set_validation as set_validation
@@ -9,6 +10,8 @@ from .decision_stream import DecisionStream as DecisionStream
 from .decision_window import DecisionWindow as DecisionWindow
 from .early import Decision as Decision
 from .early import first_spike_decision as first_spike_decision
+from .encoders import Latency as Latency
+from .encoders import latency as latency
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss

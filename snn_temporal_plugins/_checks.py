@@ -153,3 +153,26 @@ def same_device(owner: str, name: str, tensor: Tensor, other_name: str, other: T
             f"{owner}: {name} is on {tensor.device} but {other_name} is on {other.device}; "
             "move one of them with .to()."
         )
+
+
+def unit_values(owner: str, x: Any, *, name: str = "x") -> Tensor:
+    """Raise unless ``x`` is uint8 (grey levels), or float32 or float64 within [0, 1]."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{owner}: {name} must be a tensor, got {type(x).__name__}.")
+    if x.dtype == torch.uint8:
+        return x
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"{owner}: {name} must be uint8 (0 ... 255), or float32 or float64 in [0, 1]; "
+            f"got {x.dtype}."
+        )
+    if validating() and x.numel():
+        low, high = (bound.item() for bound in torch.aminmax(x.detach()))
+        if math.isnan(low):
+            raise ValueError(f"{owner}: {name} contains NaN.")
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"{owner}: {name} must lie in [0, 1], got values from {low:g} to {high:g}; "
+                "remove transforms.Normalize, divide uint8 by 255."
+            )
+    return x

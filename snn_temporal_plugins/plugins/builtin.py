@@ -5,7 +5,7 @@ Each has an entry point of the same name in ``pyproject.toml``; a test keeps bot
 
 from __future__ import annotations
 
-from .spec import NeuronSpec
+from .spec import EncoderSpec, NeuronSpec
 
 SINGLE_SPIKE_IF = NeuronSpec(
     "single_spike_if",
@@ -13,4 +13,11 @@ SINGLE_SPIKE_IF = NeuronSpec(
     summary="Non-leaky integrate-and-fire neuron that fires at most once",
     reference="S4NN, arXiv:1910.09495",
     aliases=("s4nn",),
+)
+
+LATENCY = EncoderSpec(
+    "latency",
+    "snn_temporal_plugins.encoders:Latency",
+    summary="Latency code: the brighter, the earlier; zero never fires",
+    reference="S4NN, arXiv:1910.09495",
 )

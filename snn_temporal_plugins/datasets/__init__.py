@@ -1,0 +1,6 @@
+"""Real data for examples and measurements, read from where they are; nothing heavy is imported."""
+
+from .container import Dataset as Dataset
+from .loading import NAMES as NAMES
+from .loading import load as load
+from .yin_yang import yin_yang as yin_yang
