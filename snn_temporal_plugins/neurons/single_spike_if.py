@@ -244,7 +244,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         limit = float("inf") if t_max is None else float(t_max)
         width = self.width if self.gate == "triangle" else None
         rule = Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
-        if backend == "numba" and (width is None or bias is None):  # both: only in torch
+        if backend == "numba":
             from ..kernels.single_spike.op import single_spike_if
 
             return single_spike_if(times, weight, backward_weight, bias, *rule)[:2]

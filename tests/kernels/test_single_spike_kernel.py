@@ -240,21 +240,11 @@ def test_without_numba_auto_is_the_reference_and_a_named_backend_says_what_to_in
     assert torch.equal(loaded(times), want)
 
 
-def test_gate_with_bias_runs_although_it_has_no_kernel():
-    torch.manual_seed(0)
-    neuron, linear = stp.SingleSpikeIF(0.9, gate="triangle"), nn.Linear(5, 4)
-    times = torch.randint(0, 9, (3, 5)).float()
-    fast, slow = (
-        stp.Timed(linear, neuron, t_max=12, backend=backend)(times)
-        for backend in ("numba", "torch")
-    )
-    assert torch.equal(fast, slow)
-
-
 CASES = [
     {"width": None, "bias": False},
     {"width": None, "bias": True},
     {"width": 2.3, "bias": False},
+    {"width": 2.3, "bias": True},
 ]
 
 

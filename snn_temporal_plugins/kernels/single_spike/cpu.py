@@ -21,6 +21,13 @@ def add(v, crossing, row):
 
 
 @jit
+def add_freely(v, row):
+    """Let one input act on every neuron, fired or not."""
+    for j in range(v.size // LANES * LANES):
+        v[j] += row[j]
+
+
+@jit
 def add_and_fire(v, crossing, row, other, first, second, now, then):
     """Let two inputs act, one after the other, at times ``now`` and ``then``.
 
@@ -38,17 +45,18 @@ def add_and_fire(v, crossing, row, other, first, second, now, then):
 
 
 @jit
-def fire_on_ramp(v, crossing, bias, threshold, now, then):
+def fire_on_ramp(v, crossing, level, bias, threshold, now, then):
     """Fire who exceeds the threshold at a step from ``now`` up to ``then``, exclusive.
 
-    The potential of step t is ``v + bias * (t + 1)``. The first loop only asks whether any
-    neuron might; it looks one step too far, which costs nothing but time.
+    The potential of step t is ``v + bias * (t + 1)``; ``level`` keeps the ``v`` of the spike. The
+    first loop only asks whether any neuron might; it looks one step too far, which costs nothing
+    but time.
     """
     one = v.dtype.type(1)
     candidates = np.uint32(0)
     for j in range(v.size // LANES * LANES):
-        level = max(v[j] + bias[j] * (now + one), v[j] + bias[j] * (then + one))
-        candidates |= np.uint32((crossing[j] == np.inf) & (level > threshold))
+        height = max(v[j] + bias[j] * (now + one), v[j] + bias[j] * (then + one))
+        candidates |= np.uint32((crossing[j] == np.inf) & (height > threshold))
     if not candidates:
         return
     for j in range(v.size):
@@ -62,7 +70,7 @@ def fire_on_ramp(v, crossing, bias, threshold, now, then):
             if not v[j] + bias[j] * (at + one) > threshold:  # floor may round down
                 at += one
         if at < then and v[j] + bias[j] * (at + one) > threshold:
-            crossing[j] = at
+            crossing[j], level[j] = at, v[j]
 
 
 @jit
@@ -106,96 +114,121 @@ def integrate_on_ramp(events, times, rows, bias, threshold, limit, v, crossing, 
     silent = 0
     start = times[events[0]] if events.size else limit
     if start > 0:
-        fire_on_ramp(v, crossing, bias, threshold, v.dtype.type(0), start)
+        fire_on_ramp(v, crossing, v, bias, threshold, v.dtype.type(0), start)
     for r in range(events.size):
         now, then = times[events[r]], times[events[r + 1]] if r + 1 < events.size else limit
         add(v, crossing, rows[events[r]])
         if now < then:
-            fire_on_ramp(v, crossing, bias, threshold, now, then)
+            fire_on_ramp(v, crossing, v, bias, threshold, now, then)
             silent = first_silent(crossing, silent, outputs)
             if silent == outputs:
                 break
 
 
 @jit
-def forward(times, bits, rows, bias, threshold, delay, limit, out, potential, until, first, last):
-    """Spike times, potentials and latest causal times ``[B, O]`` of the samples of a block.
-
-    ``rows [I + 1, O']`` holds the weights of each input, padded with zeros; ``bias [O']`` may be
-    empty.
-    """
-    outputs = out.shape[1]
-    buffers = sort_buffers(times.shape[1], bits)
-    v, crossing = aligned(rows.shape[1], rows), aligned(rows.shape[1], rows)
-    one, latest = times.dtype.type(1), np.finfo(times.dtype).max
-    for b in range(first, last):
-        events = sort_events(times[b], bits[b], limit, buffers)
-        v[:] = 0
-        crossing[:] = np.inf
-        if bias.size:
-            integrate_on_ramp(events, times[b], rows, bias, threshold, limit, v, crossing, outputs)
-        else:
-            integrate(events, times[b], rows, threshold, v, crossing, outputs)
-        for j in range(outputs):
-            at = crossing[j]
-            out[b, j] = at + delay if at + delay < limit else np.inf
-            until[b, j] = min(at, min(limit - one, latest))
-            potential[b, j] = v[j]
-            if bias.size:
-                potential[b, j] += bias[j] * (at + one if at < np.inf else limit)
-
-
-@jit
-def add_freely(v, row):
-    """Let one input act on every neuron, fired or not."""
-    for j in range(v.size // LANES * LANES):
-        v[j] += row[j]
-
-
-@jit
-def add_and_track(v, row, threshold, now, inside, crossing, potential, peak, peak_time):
+def add_and_track(v, row, threshold, now, inside, crossing, level, peak, peak_time):
     """The last input of one time: note first crossings, and peaks while ``inside`` the window."""
     for j in range(v.size // LANES * LANES):
-        level = v[j] + row[j]
-        v[j] = level
-        fires = (level > threshold) & (crossing[j] == np.inf)
+        height = v[j] + row[j]
+        v[j] = height
+        fires = (height > threshold) & (crossing[j] == np.inf)
         crossing[j] = now if fires else crossing[j]
-        potential[j] = level if fires else potential[j]
-        higher = inside & (level > peak[j])
-        peak[j] = level if higher else peak[j]
+        level[j] = height if fires else level[j]
+        higher = inside & (height > peak[j])
+        peak[j] = height if higher else peak[j]
         peak_time[j] = now if higher else peak_time[j]
 
 
 @jit
-def forward_with_peaks(
-    times, bits, rows, threshold, delay, limit, out, potential, until, peak, peak_time, first, last
-):
-    """Like :func:`forward`, with the largest potential of each neuron and its time ``[B, O]``."""
-    outputs = out.shape[1]
+def track_on_ramp(v, bias, threshold, now, then, end, crossing, level, peak, peak_time):
+    """First crossings and peaks of the steps from ``now`` up to ``then``, exclusive."""
+    fire_on_ramp(v, crossing, level, bias, threshold, now, then)
+    one = v.dtype.type(1)
+    last = min(then, end) - one  # a ramp is highest at one of its ends
+    for j in range(v.size // LANES * LANES):
+        at = last if bias[j] > 0 else now
+        height = v[j] + bias[j] * (at + one)
+        higher = (now < end) & (height > peak[j])
+        peak[j] = height if higher else peak[j]
+        peak_time[j] = at if higher else peak_time[j]
+
+
+@jit
+def integrate_with_peaks(events, times, rows, bias, threshold, limit, end, state):
+    """Like the two above without end at a spike, noting the largest potential before ``end``."""
+    v, crossing, level, peak, peak_time = state[0], state[1], state[2], state[3], state[4]
+    start = times[events[0]] if events.size else limit
+    if bias.size and start > 0:
+        zero = v.dtype.type(0)
+        track_on_ramp(v, bias, threshold, zero, start, end, crossing, level, peak, peak_time)
+    for r in range(events.size):
+        now, row = times[events[r]], rows[events[r]]
+        then = times[events[r + 1]] if r + 1 < events.size else limit
+        if bias.size or not now < then:
+            add_freely(v, row)
+        if not now < then:
+            continue
+        if bias.size:
+            track_on_ramp(v, bias, threshold, now, then, end, crossing, level, peak, peak_time)
+        else:
+            add_and_track(v, row, threshold, now, now < end, crossing, level, peak, peak_time)
+
+
+@jit
+def room(rows):
+    """State of the neurons that share ``rows``: v, crossing, level, peak and its time."""
+    return aligned(5 * rows.shape[1], rows).reshape(5, rows.shape[1])
+
+
+@jit
+def solve(events, times, rows, bias, threshold, delay, limit, with_peaks, state, outputs):
+    """Bring the state of ``outputs`` neurons from rest to the end of the window."""
+    state[0] = 0
+    state[1] = np.inf
+    if with_peaks:
+        state[3] = -np.inf
+        state[4] = -1
+        integrate_with_peaks(events, times, rows, bias, threshold, limit, limit - delay, state)
+    elif bias.size:
+        integrate_on_ramp(events, times, rows, bias, threshold, limit, state[0], state[1], outputs)
+    else:
+        integrate(events, times, rows, threshold, state[0], state[1], outputs)
+
+
+@jit
+def record(state, bias, delay, limit, with_peaks, out, potential, until):
+    """Spike times, potentials and latest causal times of the neurons, from their state."""
+    v, crossing, level = state[0], state[1], state[2] if with_peaks else state[0]
+    one = v.dtype.type(1)
+    latest = min(limit - one, np.finfo(v.dtype).max)
+    for j in range(out.size):
+        at = crossing[j]
+        out[j] = at + delay if at + delay < limit else np.inf
+        until[j] = min(at, latest)
+        potential[j] = level[j] if at < np.inf else v[j]
+        if bias.size:
+            potential[j] += bias[j] * (at + one if at < np.inf else limit)
+
+
+@jit
+def forward(
+    times, bits, rows, bias, threshold, delay, limit, out, potential, until, peak, peak_time,
+    first, last,
+):  # fmt: skip
+    """Results ``[B, O]`` of the samples of a block.
+
+    ``rows [I + 1, O']`` holds the weights of each input, padded with zeros; ``bias [O']`` may be
+    empty, as may ``peak`` and ``peak_time``.
+    """
+    outputs, with_peaks = out.shape[1], peak.size > 0
     buffers = sort_buffers(times.shape[1], bits)
-    size = rows.shape[1]
-    v, crossing, level = aligned(size, rows), aligned(size, rows), aligned(size, rows)
-    top, top_time = aligned(size, rows), aligned(size, rows)
-    one, latest = times.dtype.type(1), np.finfo(times.dtype).max
+    state = room(rows)
     for b in range(first, last):
         events = sort_events(times[b], bits[b], limit, buffers)
-        v[:] = 0
-        crossing[:] = np.inf
-        top[:] = -np.inf
-        top_time[:] = -1
-        for r in range(events.size):
-            now, row = times[b, events[r]], rows[events[r]]
-            if r + 1 < events.size and times[b, events[r + 1]] == now:
-                add_freely(v, row)
-            else:
-                inside = now < limit - delay
-                add_and_track(v, row, threshold, now, inside, crossing, level, top, top_time)
-        for j in range(outputs):
-            at = crossing[j]
-            out[b, j] = at + delay if at + delay < limit else np.inf
-            until[b, j] = min(at, min(limit - one, latest))
-            potential[b, j] = level[j] if at < np.inf else v[j]
-            peak[b, j], peak_time[b, j] = top[j], top_time[j]
+        solve(events, times[b], rows, bias, threshold, delay, limit, with_peaks, state, outputs)
+        record(state, bias, delay, limit, with_peaks, out[b], potential[b], until[b])
+        if with_peaks:
+            peak[b], peak_time[b] = state[3, :outputs], state[4, :outputs]
 
 
 @jit

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...neurons.single_spike_times import Rule, errors
@@ -40,19 +41,18 @@ def single_spike_if(
     potentials, the step of the crossing (or the last one), and with a ``width`` the peaks of the
     potentials and their steps; without, these two are empty.
     """
-    if width is not None and bias is not None:
-        raise NotImplementedError("single_spike_if: a triangular gate with a bias has no kernel.")
     result = _results(times, weight, width)
     scalar = scalar_type(times)
     arrays = [tensor.numpy() for tensor in result]
     inputs = times.detach().contiguous().numpy()
-    problem = [inputs, inputs.view(_BITS[times.dtype]), weight_rows(weight).numpy()]
+    problem = (
+        inputs,
+        inputs.view(_BITS[times.dtype]),
+        weight_rows(weight).numpy(),
+        padded(weight, bias),
+    )
     constants = scalar(threshold), scalar(delay), scalar(t_max)
-    if width is None:
-        problem.append(_padded(weight.new_empty(0) if bias is None else bias))
-        run_blocks(cpu.forward, len(times), *problem, *constants, *arrays[:3])
-    else:
-        run_blocks(cpu.forward_with_peaks, len(times), *problem, *constants, *arrays)
+    run_blocks(cpu.forward, len(times), *problem, *constants, *arrays)
     return result
 
 
@@ -75,8 +75,11 @@ def weight_rows(weight: Tensor) -> Tensor:
     return rows
 
 
-def _padded(bias: Tensor) -> np.ndarray:
-    return torch.nn.functional.pad(bias.detach(), (0, -len(bias) % cpu.LANES)).numpy()
+def padded(weight: Tensor, bias: Tensor | None) -> np.ndarray:
+    """Bias ``[O']`` of the neurons, padded with zeros to whole vectors; empty if there is none."""
+    if bias is None:
+        return weight.new_empty(0).numpy()
+    return F.pad(bias.detach(), (0, -len(bias) % cpu.LANES)).numpy()
 
 
 @single_spike_if.register_fake
