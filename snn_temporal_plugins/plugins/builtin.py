@@ -5,7 +5,7 @@ Each has an entry point of the same name in ``pyproject.toml``; a test keeps bot
 
 from __future__ import annotations
 
-from .spec import EncoderSpec, NeuronSpec
+from .spec import EncoderSpec, NeuronSpec, SynapseSpec
 
 SINGLE_SPIKE_IF = NeuronSpec(
     "single_spike_if",
@@ -20,4 +20,19 @@ LATENCY = EncoderSpec(
     "snn_temporal_plugins.encoders:Latency",
     summary="Latency code: the brighter, the earlier; zero never fires",
     reference="S4NN, arXiv:1910.09495",
+)
+
+BINARY_LINEAR = SynapseSpec(
+    "binary_linear",
+    "snn_temporal_plugins.synapses:BinaryLinear",
+    summary="Fully connected synapses with binary weights",
+    reference="BS4NN, arXiv:2007.04039",
+    aliases=("bs4nn",),
+)
+
+BINARY_CONV2D = SynapseSpec(
+    "binary_conv2d",
+    "snn_temporal_plugins.synapses:BinaryConv2d",
+    summary="Convolution with binary weights",
+    reference="BS4NN, arXiv:2007.04039",
 )

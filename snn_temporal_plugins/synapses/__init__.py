@@ -1,3 +1,5 @@
 """Synapses: layers that tell an event-driven neuron their weights."""
 
 from .base import Synapse as Synapse
+from .binary import BinaryConv2d as BinaryConv2d
+from .binary import BinaryLinear as BinaryLinear
