@@ -18,6 +18,8 @@ from .losses import PotentialMarginLoss as PotentialMarginLoss
 from .losses import RankOrderLoss as RankOrderLoss
 from .losses import TargetTimeLoss as TargetTimeLoss
 from .neurons import ClockedNeuron as ClockedNeuron
+from .neurons import HerdingQuantizer as HerdingQuantizer
+from .neurons import HerdingReLU as HerdingReLU
 from .neurons import SingleSpikeIF as SingleSpikeIF
 from .neurons import TimedNeuron as TimedNeuron
 from .plugins import NeuronSpec as NeuronSpec

@@ -102,6 +102,24 @@ def floating(owner: str, name: str, value: Any) -> Tensor:
     return value
 
 
+def sequence(owner: str, value: Any, *, name: str = "current") -> Tensor:
+    """Return ``value``, or raise unless it is a float tensor ``[T, B, ...]`` with T >= 1."""
+    floating(owner, name, value)
+    if value.dim() < 2 or not len(value):
+        raise ValueError(
+            f"{owner}: {name} must have shape [T, B, ...] with T >= 1, got {list(value.shape)}."
+        )
+    return value
+
+
+def finite(owner: str, name: str, value: Tensor) -> Tensor:
+    """Return ``value``, or raise if it holds NaN or an infinity."""
+    if validating() and not torch.isfinite(value).all():
+        wrong = value.detach()[~torch.isfinite(value)].flatten()[0].item()
+        raise ValueError(f"{owner}: {name} must be finite, got {wrong:g}.")
+    return value
+
+
 def spike_times(owner: str, times: Any, *, name: str = "times") -> Tensor:
     """Raise unless ``times`` is a float tensor without NaN and without negative values."""
     floating(owner, name, times)

@@ -2,4 +2,6 @@
 
 from .base import ClockedNeuron as ClockedNeuron
 from .base import TimedNeuron as TimedNeuron
+from .herding import HerdingQuantizer as HerdingQuantizer
+from .herding import HerdingReLU as HerdingReLU
 from .single_spike_if import SingleSpikeIF as SingleSpikeIF

@@ -36,3 +36,19 @@ BINARY_CONV2D = SynapseSpec(
     summary="Convolution with binary weights",
     reference="BS4NN, arXiv:2007.04039",
 )
+
+HERDING_RELU = NeuronSpec(
+    "herding_relu",
+    "snn_temporal_plugins.neurons:HerdingReLU",
+    summary="Rectified unit whose spike count follows a ReLU within O(1) spikes",
+    reference="Deep Spiking Networks, arXiv:1602.08323",
+    aliases=("dsn",),
+)
+
+HERDING_QUANTIZER = NeuronSpec(
+    "herding_quantizer",
+    "snn_temporal_plugins.neurons:HerdingQuantizer",
+    summary="Signed spikes whose sum follows the input within half a quantum; sigma-delta, PD",
+    reference="Deep Spiking Networks, arXiv:1602.08323",
+    aliases=("sigma_delta",),
+)
