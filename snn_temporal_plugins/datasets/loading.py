@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal, overload
 
 from .. import _checks
-from . import grey, yin_yang
+from . import caltech, colour, grey, nmnist, yin_yang
 from .container import Dataset
+from .events import EventDataset
 from .place import Place
 
 ROOT = "SNN_TEMPORAL_DATA"
@@ -20,17 +22,46 @@ def _load_yin_yang(split: str, place: Place) -> Dataset:
 
 
 _IMAGES = ("train", "test")
-_LOADERS: dict[str, tuple[tuple[str, ...], Callable[[str, Place], Dataset]]] = {
+_LOADERS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "mnist": (_IMAGES, grey.load_mnist),
     "fashion-mnist": (_IMAGES, grey.load_fashion_mnist),
+    "cifar10": (_IMAGES, colour.load_cifar10),
+    "caltech-face-motorbike": (caltech.SPLITS, caltech.load_caltech),
     "yin-yang": (tuple(yin_yang.SPLITS), _load_yin_yang),
+    "n-mnist": (_IMAGES, nmnist.load_nmnist),
 }
 NAMES = tuple(_LOADERS)
 
 
+@overload
+def load(  # type: ignore[overload-overlap]
+    name: Literal["n-mnist"],
+    split: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = True,
+) -> EventDataset: ...
+
+
+@overload
 def load(
-    name: str, split: str, root: str | os.PathLike[str] | None = None, *, download: bool = True
-) -> Dataset:
+    name: str,
+    split: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    partition: int | str | None = None,
+    download: bool = True,
+) -> Dataset: ...
+
+
+def load(
+    name: str,
+    split: str,
+    root: str | os.PathLike[str] | None = None,
+    *,
+    partition: int | str | None = None,
+    download: bool = True,
+) -> Dataset | EventDataset:
     """Load a data set into memory.
 
     Files are looked for in ``root``, else in the folder that the environment variable
@@ -41,12 +72,17 @@ def load(
 
     Parameters
     ----------
-    name : {"mnist", "fashion-mnist", "yin-yang"}
-        Name of the data set. ``"yin-yang"`` is generated.
+    name : {"mnist", "fashion-mnist", "cifar10", "caltech-face-motorbike", "yin-yang", "n-mnist"}
+        Name of the data set. ``"yin-yang"`` is generated; ``"n-mnist"`` is a set of event
+        recordings, read from its published files.
     split : {"train", "test"}
-        Which part; ``"validation"`` too for ``"yin-yang"``.
+        Which part; ``"validation"`` too for ``"yin-yang"`` and ``"caltech-face-motorbike"``.
     root : path, optional
         Folder of the data sets.
+    partition : int or "sdnn", optional
+        Only for ``"caltech-face-motorbike"``, which has no official split: a seed (default 0; of
+        each class 200 images to train, 50 to validate, the rest to test), or the partition
+        published with SDNN_python (198 and 198 to test, and a split ``"unsupervised"``).
     download : bool, default=True
         Whether torchvision may download.
 
@@ -54,12 +90,12 @@ def load(
     -------
     Dataset
         ``.images`` float32 ``[N, C, H, W]`` in [0, 1], ``.pixels`` uint8, ``.labels`` int64,
-        ``.source`` in words.
+        ``.source`` in words. :class:`EventDataset` for ``"n-mnist"``: ``.binned(index, T)``.
 
     Raises
     ------
     ValueError
-        If the name or the split is unknown.
+        If the name, the split or the partition is unknown, or a file is damaged.
     FileNotFoundError
         If the data are nowhere, saying where they were looked for and what to do.
 
@@ -72,7 +108,14 @@ def load(
     _checks.choice("datasets.load", "name", name, NAMES)
     splits, loader = _LOADERS[name]
     _checks.choice("datasets.load", "split", split, splits)
-    return loader(split, Place(_root(root), download))
+    if partition is None:
+        return loader(split, Place(_root(root), download))
+    if name != "caltech-face-motorbike":
+        raise ValueError(
+            "datasets.load: partition is for 'caltech-face-motorbike'; "
+            f"{name!r} has an official split."
+        )
+    return loader(split, Place(_root(root), download), partition)
 
 
 def _root(root: str | os.PathLike[str] | None) -> Path:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_TORCHVISION = "Or `pip install torchvision`, which downloads it."
+
 
 @dataclass
 class Place:
@@ -34,10 +36,10 @@ class Place:
             self.looked.append(f"torchvision.datasets.{dataset} ({error})")
             return None
 
-    def missing(self, name: str, files: str) -> FileNotFoundError:
+    def missing(self, name: str, files: str, *, hint: str = _TORCHVISION) -> FileNotFoundError:
         """The error of a data set that is nowhere."""
         return FileNotFoundError(
             f"datasets.load: {name} was not found. Looked for: {'; '.join(self.looked)}. Put "
-            f"{files} into {self.root / name}, name another folder by root= or by the environment "
-            "variable SNN_TEMPORAL_DATA, or `pip install torchvision`, which downloads it."
+            f"{files} into {self.root / name}, or name another folder by root= or by the "
+            f"environment variable SNN_TEMPORAL_DATA. {hint}"
         )

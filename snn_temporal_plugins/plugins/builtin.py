@@ -22,6 +22,26 @@ LATENCY = EncoderSpec(
     reference="S4NN, arXiv:1910.09495",
 )
 
+LOG_LATENCY = EncoderSpec(
+    "log_latency",
+    "snn_temporal_plugins.encoders:LogLatency",
+    summary="Logarithmic latency code: a factor on all values shifts all spikes",
+    reference="Hopfield, Nature 376, 1995",
+)
+
+RANK_ORDER = EncoderSpec(
+    "rank_order",
+    "snn_temporal_plugins.encoders:RankOrder",
+    summary="Rank-order code: only the order of the values counts, equal values share a rank",
+    reference="Thorpe and Gautrais, 1998",
+)
+
+CONSTANT_CURRENT = EncoderSpec(
+    "constant_current",
+    "snn_temporal_plugins.encoders:ConstantCurrent",
+    summary="The same current at every step, for clocked hosts",
+)
+
 BINARY_LINEAR = SynapseSpec(
     "binary_linear",
     "snn_temporal_plugins.synapses:BinaryLinear",

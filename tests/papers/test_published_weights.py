@@ -4,9 +4,7 @@ a folder with W0.npy, W1.npy (S4NN) and W0_binary.npy, W1_binary.npy (BS4NN) as 
 SNN_TEMPORAL_DATA to one with the MNIST files.
 """
 
-import gzip
 import os
-from pathlib import Path
 
 import authors_program as authors
 import numpy as np
@@ -50,16 +48,9 @@ def score(output, readout, labels):
     return sum(int(label) in authors.decisions(o, r) for o, r, label in pairs)
 
 
-def mnist_test():
-    folder = Path(DATA) / "mnist"
-    pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())
-    labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())
-    images = np.frombuffer(pixels, np.uint8, offset=16).reshape(-1, 784)
-    return images, np.frombuffer(labels, np.uint8, offset=8)
-
-
 def run_test_set(model, zero):
-    images, labels = mnist_test()
+    digits = stp.datasets.load("mnist", "test", download=False)
+    images, labels = digits.pixels.flatten(1).numpy(), digits.labels.numpy()
     parts = [run(model, images[i : i + 250], zero) for i in range(0, len(images), 250)]
     hidden = np.concatenate([times[0] for times, _ in parts])
     output = np.concatenate([times[1] for times, _ in parts])

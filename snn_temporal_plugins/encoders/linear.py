@@ -1,20 +1,14 @@
-"""Encoders: values in [0, 1] to spike times, and the way back; currents for clocked hosts.
-
-Every encoder is a function, and a module of the same name in capitals for ``nn.Sequential``. Grey
-levels of type uint8 are taken as they are: their times are exact, and nothing need be divided.
-"""
+"""The linear latency code."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-from . import _checks
+from .. import _checks
+from .steps import check_window, whole_steps
 
 INF = float("inf")
-# A float32 grey level x = I / 255 misses its step by up to 6e-4 steps at t_max = 4096, and exact
-# times that are not whole are at least 1/255 away from the next step: 1/512 separates the two.
-_HALF_LEVEL = 2.0**-9
 
 
 def latency(x: Tensor, t_max: float, *, steps: bool = True, silent_zeros: bool = True) -> Tensor:
@@ -72,13 +66,13 @@ def latency(x: Tensor, t_max: float, *, steps: bool = True, silent_zeros: bool =
     >>> stp.latency(torch.tensor([1.0, 0.75, 0.0]), 10.0, steps=False)
     tensor([0.0000, 2.5000,    inf])
     """
-    _window("latency", t_max, steps)
+    check_window("latency", t_max, steps)
     _checks.unit_values("latency", x)
     if x.dtype == torch.uint8:
         return _grey_times(t_max, steps, silent_zeros, x.device)[x.int()]
     times = (1 - x).mul_(t_max)
     if steps:
-        times = times.add_(_HALF_LEVEL).floor_().clamp_(max=t_max - 1)
+        times = whole_steps(times, int(t_max))
     return times.masked_fill_(x == 0, INF) if silent_zeros else times
 
 
@@ -94,12 +88,38 @@ def _grey_times(t_max: float, steps: bool, silent_zeros: bool, device: torch.dev
     return times
 
 
-def _window(owner: str, t_max: float, steps: bool) -> None:
-    """Steps are counted, a continuous window is measured."""
-    if steps:
-        _checks.integer(owner, "t_max", t_max, 1)  # type: ignore[arg-type]
-    else:
-        _checks.positive(owner, "t_max", t_max)
+def decode_latency(times: Tensor, t_max: float) -> Tensor:
+    r"""Values of a latency code, the inverse of :func:`latency`.
+
+    .. math:: x_i = \max(0, \, 1 - t_i / t_{max})
+
+    Parameters
+    ----------
+    times : Tensor of any shape
+        Spike times.
+    t_max : float
+        Length of the window, in the unit of the times.
+
+    Returns
+    -------
+    Tensor of the shape of ``times``
+        Values in [0, 1]. From whole steps they are at most one step, ``1 / t_max``, too bright;
+        from continuous times they are exact. A silent neuron stands for 0.
+
+    Raises
+    ------
+    ValueError
+        If times are NaN or negative, or ``t_max`` is not positive.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> stp.decode_latency(torch.tensor([0.0, 2.0, float("inf")]), 8)
+    tensor([1.0000, 0.7500, 0.0000])
+    """
+    _checks.positive("decode_latency", "t_max", t_max)
+    _checks.spike_times("decode_latency", times)
+    return (1 - times / t_max).clamp(min=0)
 
 
 class Latency(nn.Module):
@@ -123,7 +143,7 @@ class Latency(nn.Module):
 
     def __init__(self, t_max: float, *, steps: bool = True, silent_zeros: bool = True) -> None:
         super().__init__()
-        _window("Latency", t_max, steps)
+        check_window("Latency", t_max, steps)
         self.t_max, self.steps, self.silent_zeros = t_max, steps, silent_zeros
 
     def extra_repr(self) -> str:
