@@ -22,6 +22,7 @@ from .encoders import decode_rank_order as decode_rank_order
 from .encoders import latency as latency
 from .encoders import log_latency as log_latency
 from .encoders import rank_order as rank_order
+from .herding_bound import herding_error_bound as herding_error_bound
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss
@@ -42,6 +43,8 @@ from .synapses import BinaryLinear as BinaryLinear
 from .synapses import Synapse as Synapse
 from .timed import SilentLayerWarning as SilentLayerWarning
 from .timed import Timed as Timed
+from .to_spiking import SpikingModel as SpikingModel
+from .to_spiking import to_spiking as to_spiking
 from .to_timed import to_timed as to_timed
 
 __version__ = "0.1.0"

@@ -9,6 +9,7 @@ halfway between two integers; there the count stays (a spike needs *more* than h
 from __future__ import annotations
 
 from abc import abstractmethod
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -84,7 +85,7 @@ class Herding(ClockedNeuron):
         """Count after every step, for a ``drive [T, ...]`` in quanta and the count before."""
         low, high = self.count_range(drive)
         if high is None:
-            return torch.maximum(low.cummax(0).values, start)
+            return torch.maximum(_running_max(low), start)
         if torch.compiler.is_compiling() or (low < high).any():
             low, high = _scan(low, high)
         return start.clamp(low, high)
@@ -93,6 +94,15 @@ class Herding(ClockedNeuron):
 def lowest(drive: Tensor) -> Tensor:
     """Smallest count that leaves no more than half a quantum."""
     return (drive - 0.5).ceil().add_(0.0)  # ceil gives -0.0, which is no count
+
+
+def _running_max(low: Tensor) -> Tensor:
+    """Cumulative maximum over time; ``low`` may be overwritten."""
+    if low.is_cuda or torch.compiler.is_compiling():
+        return low.cummax(0).values
+    for before, now in pairwise(low.unbind(0)):  # cummax is up to 100 times slower on the CPU
+        torch.maximum(before, now, out=now)
+    return low
 
 
 def _scan(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
