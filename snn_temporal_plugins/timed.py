@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from . import _checks
-from .neurons.base import TimedNeuron
+from .neurons.base import TimedNeuron, Window
 from .synapses.base import check_synapse, event_weights
 
 
@@ -232,26 +232,40 @@ def _connect(
 def _convolve(
     layer: Timed, times: Tensor, weight: Tensor, backward_weight: Tensor, beta: float
 ) -> tuple[Tensor, Tensor]:
-    """A convolution is one fully connected problem per patch and group."""
-    patches, size = unfold_times(times, layer.synapse)  # [B*L, G, I, (K)]
-    groups, bias = patches.shape[1], layer.synapse.bias
-    outs, potentials = [], []
-    for g in range(groups):
-        rows = slice(g * len(weight) // groups, (g + 1) * len(weight) // groups)
-        out, potential = layer.neuron.spike_times(
-            patches[:, g],
-            weight[rows].flatten(1),
-            backward_weight=backward_weight[rows].flatten(1),
-            bias=None if bias is None else bias[rows],
-            t_max=layer.t_max,
-            beta=beta,
-            error_to_silent=layer.error_to_silent,
-            backend=_backend(layer, times),
-        )
-        outs.append(out)
-        potentials.append(potential)
+    """One convolution per group."""
+    conv, neuron = layer.synapse, layer.neuron
+    window = Window(conv.stride, _padding(conv, weight.shape[2:]), conv.dilation)
+    parts = []
+    for g in range(conv.groups):
+        rows = slice(g * len(weight) // conv.groups, (g + 1) * len(weight) // conv.groups)
+        channels = slice(g * weight.shape[1], (g + 1) * weight.shape[1])
+        problem = times[:, channels], weight[rows], window
+        options: dict[str, Any] = {
+            "backward_weight": backward_weight[rows],
+            "bias": None if conv.bias is None else conv.bias[rows],
+            "t_max": layer.t_max,
+            "beta": beta,
+            "error_to_silent": layer.error_to_silent,
+            "backend": _backend(layer, times),
+        }
+        several = times.dim() == 5  # spikes per input
+        found = None if several else neuron.convolve(*problem, **options)
+        parts.append(found or _patch_by_patch(neuron, *problem, options))
+    if len(parts) == 1:
+        return parts[0]
+    out, potential = (torch.cat(group, 1) for group in zip(*parts, strict=True))
+    return out, potential
+
+
+def _patch_by_patch(
+    neuron: TimedNeuron, times: Tensor, weight: Tensor, window: Window, options: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """A convolution as one fully connected problem per patch."""
+    patches, size = unfold_times(times, weight.shape[2:], window)  # [B*L, I, (K)]
+    options = {**options, "backward_weight": options["backward_weight"].flatten(1)}
+    out, potential = neuron.spike_times(patches, weight.flatten(1), **options)
     shape = (len(times), *size)
-    return _fold(torch.cat(outs, 1), shape), _fold(torch.cat(potentials, 1), shape)
+    return _fold(out, shape), _fold(potential, shape)
 
 
 def _fold(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
@@ -259,25 +273,24 @@ def _fold(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
     return values.unflatten(0, shape).movedim(3, 1)
 
 
-def unfold_times(times: Tensor, conv: Any) -> tuple[Tensor, tuple[int, int]]:
-    """Patches ``[B*H'*W', G, I, (K)]`` of ``times [B, C, H, W, (K)]``, and ``(H', W')``.
+def unfold_times(
+    times: Tensor, kernel: Sequence[int], window: Window
+) -> tuple[Tensor, tuple[int, int]]:
+    """Patches ``[B*H'*W', I, (K)]`` of ``times [B, C, H, W, (K)]``, and ``(H', W')``.
 
     Outside the image nothing ever fires: the padding is ``inf``.
     """
     many = times.dim() == 5
     flat = times.movedim(4, 1).flatten(0, 1) if many else times  # [B*K, C, H, W]
-    kernel = conv.weight.shape[2:]
-    top, bottom, left, right = _padding(conv, kernel)
+    size = window.size(flat.shape[2:], kernel)
+    top, bottom, left, right = window.padding
     flat = F.pad(flat, (left, right, top, bottom), value=float("inf"))
-    dilation, stride = conv.dilation, conv.stride
-    size = tuple(
-        (flat.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
+    patches = F.unfold(
+        flat, tuple(kernel), dilation=tuple(window.dilation), stride=tuple(window.stride)
     )
-    patches = F.unfold(flat, kernel, dilation=dilation, stride=stride)  # [B*K, C*kh*kw, L]
     if many:
         patches = patches.unflatten(0, (len(times), -1)).movedim(1, 3)  # [B, CKK, L, K]
-    patches = patches.movedim(2, 1).flatten(0, 1)  # [B*L, CKK, (K)]
-    return patches.unflatten(1, (conv.groups, -1)), size
+    return patches.movedim(2, 1).flatten(0, 1), size
 
 
 def _padding(conv: Any, kernel: Any) -> tuple[int, int, int, int]:

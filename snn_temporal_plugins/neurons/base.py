@@ -13,7 +13,8 @@ Conventions shared by every neuron of the package, written once:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,29 @@ class ClockedNeuron(nn.Module, ABC):
             out, state = self.step(current_t, state)
             outputs.append(out)
         return torch.stack(outputs), state
+
+
+class Window(NamedTuple):
+    """Where the patches of a convolution lie."""
+
+    stride: Sequence[int]  #: vertical, horizontal
+    padding: Sequence[int]  #: top, bottom, left, right
+    dilation: Sequence[int]  #: vertical, horizontal
+
+    def size(self, image: Sequence[int], kernel: Sequence[int]) -> tuple[int, int]:
+        """Height and width of the output."""
+        rows, columns = (
+            (
+                image[i]
+                + sum(self.padding[2 * i : 2 * i + 2])
+                - self.dilation[i] * (kernel[i] - 1)
+                - 1
+            )
+            // self.stride[i]
+            + 1
+            for i in (0, 1)
+        )
+        return rows, columns
 
 
 class TimedNeuron(nn.Module, ABC):
@@ -116,3 +140,36 @@ class TimedNeuron(nn.Module, ABC):
         times : Tensor of shape [B, O] or [B, O, K]
         potential : Tensor of shape [B, O]
         """
+
+    def convolve(
+        self,
+        times: Tensor,
+        weight: Tensor,
+        window: Window,
+        *,
+        backward_weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        t_max: int | None = None,
+        beta: float = 0.0,
+        error_to_silent: bool = False,
+        backend: str = "torch",
+    ) -> tuple[Tensor, Tensor] | None:
+        """Spike times and potentials of a convolution, where there is more than patch by patch.
+
+        Parameters
+        ----------
+        times : Tensor of shape [B, C, H, W]
+            Input spike times.
+        weight : Tensor of shape [O, C, kh, kw]
+            Weights of one convolution without groups.
+        window : Window
+            Stride, padding and dilation.
+        backward_weight, bias, t_max, beta, error_to_silent, backend
+            As for :meth:`spike_times`.
+
+        Returns
+        -------
+        tuple of two Tensors of shape [B, O, H', W'], or None
+            ``None``, the default, lets :meth:`spike_times` solve one problem per patch.
+        """
+        return None

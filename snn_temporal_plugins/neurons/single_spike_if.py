@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from .base import ClockedNeuron, TimedNeuron
+from .base import ClockedNeuron, TimedNeuron, Window
 from .single_spike_times import Rule, SpikeTimes
 
 
@@ -215,6 +215,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
 
     def load_backend(self, backend: str) -> None:
         from ..kernels.single_spike import op  # noqa: F401
+        from ..kernels.single_spike_conv import op as conv_op  # noqa: F401
 
     def spike_times(
         self,
@@ -241,14 +242,39 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
             backward_weight = backward_weight.repeat_interleave(spikes_per_input, dim=1)
         if self.late_drive is not None and not self.training:
             times, weight, backward_weight = self._drive(times, weight, backward_weight, t_max)
-        limit = float("inf") if t_max is None else float(t_max)
-        width = self.width if self.gate == "triangle" else None
-        rule = Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
+        rule = self._rule(t_max, beta, error_to_silent)
         if backend == "numba":
             from ..kernels.single_spike.op import single_spike_if
 
             return single_spike_if(times, weight, backward_weight, bias, *rule)[:2]
         return SpikeTimes.apply(times, weight, backward_weight, bias, rule)
+
+    def convolve(
+        self,
+        times: Tensor,
+        weight: Tensor,
+        window: Window,
+        *,
+        backward_weight: Tensor | None = None,
+        bias: Tensor | None = None,
+        t_max: int | None = None,
+        beta: float = 0.0,
+        error_to_silent: bool = False,
+        backend: str = "torch",
+    ) -> tuple[Tensor, Tensor] | None:
+        """Event by event with the numba backend, without a late drive (see ``TimedNeuron``)."""
+        if backend != "numba" or (self.late_drive is not None and not self.training):
+            return None
+        from ..kernels.single_spike_conv.op import single_spike_if_conv
+
+        backward_weight = (weight if backward_weight is None else backward_weight).detach()
+        rule = self._rule(t_max, beta, error_to_silent)
+        return single_spike_if_conv(times, weight, backward_weight, bias, *window, *rule)[:2]
+
+    def _rule(self, t_max: int | None, beta: float, error_to_silent: bool) -> Rule:
+        limit = float("inf") if t_max is None else float(t_max)
+        width = self.width if self.gate == "triangle" else None
+        return Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
 
     def _drive(
         self, times: Tensor, weight: Tensor, backward_weight: Tensor, t_max: int | None

@@ -13,7 +13,7 @@ from ...neurons.single_spike_times import Rule, errors
 from ..common.threads import run_blocks
 from . import cpu
 
-_BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
+BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
 
 
 def scalar_type(tensor: Tensor) -> type[np.floating]:
@@ -47,7 +47,7 @@ def single_spike_if(
     inputs = times.detach().contiguous().numpy()
     problem = (
         inputs,
-        inputs.view(_BITS[times.dtype]),
+        inputs.view(BITS[times.dtype]),
         weight_rows(weight).numpy(),
         padded(weight, bias),
     )

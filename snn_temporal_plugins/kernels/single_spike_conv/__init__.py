@@ -1,0 +1,1 @@
+"""Convolutional single-spike integrate-and-fire layer."""
