@@ -3,11 +3,13 @@
 from . import datasets as datasets
 from . import metrics as metrics
 from . import models as models
+from . import surrogates as surrogates
 from ._checks import set_validation as set_validation
 from .codes import first_spike_times as first_spike_times
 from .codes import spike_train as spike_train
 from .decision_stream import DecisionStream as DecisionStream
 from .decision_window import DecisionWindow as DecisionWindow
+from .dropout import RowDropout as RowDropout
 from .early import Decision as Decision
 from .early import first_spike_decision as first_spike_decision
 from .encoders import ConstantCurrent as ConstantCurrent
@@ -27,7 +29,11 @@ from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss
 from .losses import RankOrderLoss as RankOrderLoss
+from .losses import SpikeCountHinge as SpikeCountHinge
+from .losses import SpikeTrainDistance as SpikeTrainDistance
+from .losses import SpikeTrainLoss as SpikeTrainLoss
 from .losses import TargetTimeLoss as TargetTimeLoss
+from .neurons import TSSLLIF as TSSLLIF
 from .neurons import ClockedNeuron as ClockedNeuron
 from .neurons import HerdingQuantizer as HerdingQuantizer
 from .neurons import HerdingReLU as HerdingReLU
@@ -40,6 +46,8 @@ from .plugins import register as register
 from .pooling import FirstSpikePool2d as FirstSpikePool2d
 from .synapses import BinaryConv2d as BinaryConv2d
 from .synapses import BinaryLinear as BinaryLinear
+from .pooling import SumPool2d as SumPool2d
+from .psc import PSC as PSC
 from .synapses import Synapse as Synapse
 from .timed import SilentLayerWarning as SilentLayerWarning
 from .timed import Timed as Timed

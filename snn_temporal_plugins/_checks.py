@@ -66,6 +66,22 @@ def non_negative(owner: str, name: str, value: float) -> float:
     return number
 
 
+def above(owner: str, name: str, value: float, bound: float) -> float:
+    """Return ``value`` as float, or raise unless it is finite and more than ``bound``."""
+    number = _number(owner, name, value)
+    if not (number > bound and math.isfinite(number)):
+        raise ValueError(f"{owner}: {name} must be more than {bound:g} and finite, got {value!r}.")
+    return number
+
+
+def at_least(owner: str, name: str, value: float, bound: float) -> float:
+    """Return ``value`` as float, or raise unless it is finite and at least ``bound``."""
+    number = _number(owner, name, value)
+    if not (number >= bound and math.isfinite(number)):
+        raise ValueError(f"{owner}: {name} must be at least {bound:g} and finite, got {value!r}.")
+    return number
+
+
 def _number(owner: str, name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{owner}: {name} must be a number, got {value!r}.")
@@ -144,6 +160,53 @@ def spikes(owner: str, train: Any, *, name: str = "spikes") -> Tensor:
             wrong = train.detach()[~ok].flatten()[0].item()
             raise ValueError(f"{owner}: {name} must hold only 0 and 1, got {wrong:g}.")
     return train
+
+
+def current(owner: str, x: Any, *, name: str = "current") -> Tensor:
+    """Raise unless ``x`` is a float tensor ``[T, B, ...]`` with at least one step."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{owner}: {name} must be a tensor, got {type(x).__name__}.")
+    if not x.is_floating_point():
+        raise TypeError(f"{owner}: {name} must be of a float type, got {x.dtype}.")
+    if x.dim() < 2 or not x.shape[0]:
+        raise ValueError(
+            f"{owner}: {name} must have shape [T, B, ...] with T >= 1, got {list(x.shape)}."
+        )
+    return x
+
+
+def state(owner: str, parts: Any, kind: Any, x: Tensor) -> tuple[Tensor, ...]:
+    """Raise unless ``parts`` are the tensors of a state ``kind`` for currents ``x [T, B, ...]``."""
+    names = ", ".join(kind._fields)
+    if not isinstance(parts, tuple | list) or len(parts) != len(kind._fields):
+        got = f"{len(parts)} values" if isinstance(parts, tuple | list) else type(parts).__name__
+        raise ValueError(f"{owner}: state must be ({names}), got {got}.")
+    for name, part in zip(kind._fields, parts, strict=True):
+        if part.shape != x.shape[1:] or part.dtype != x.dtype:
+            raise ValueError(
+                f"{owner}: {name} of the state must be {x.dtype} of shape {list(x.shape[1:])}, "
+                f"got {part.dtype} of shape {list(part.shape)}."
+            )
+        same_device(owner, f"{name} of the state", part, "the current", x)
+    return tuple(parts)
+
+
+def outputs(owner: str, out: Any) -> Tensor:
+    """Raise unless ``out`` is a float tensor ``[T, B, C]`` with at least one step."""
+    current(owner, out, name="outputs")
+    if out.dim() != 3:
+        raise ValueError(f"{owner}: outputs must have shape [T, B, C], got {list(out.shape)}.")
+    return out
+
+
+def target_trains(owner: str, trains: Tensor, out: Tensor) -> Tensor:
+    """Raise unless ``trains`` has the shape of the outputs ``[T, B, C]``; return their type."""
+    if trains.shape != out.shape:
+        raise ValueError(
+            f"{owner}: target trains must have the shape of the outputs, {list(out.shape)}, "
+            f"got {list(trains.shape)}."
+        )
+    return trains.to(out.dtype)
 
 
 def targets(owner: str, labels: Any, batch: int, classes: int) -> Tensor:

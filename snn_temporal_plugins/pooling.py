@@ -1,4 +1,4 @@
-"""Pooling on first spikes."""
+"""Pooling on spikes: the earliest of a window, or their sum."""
 
 from __future__ import annotations
 
@@ -61,3 +61,54 @@ class FirstSpikePool2d(nn.Module):
             "FirstSpikePool2d: expected times [B, C, H, W] or a train [T, B, C, H, W], "
             f"got {list(spikes.shape)}."
         )
+
+
+class SumPool2d(nn.Module):
+    r"""Scaled sum of each window.
+
+    .. math:: y = s \sum_{i \in \text{window}} x_i
+
+    Parameters
+    ----------
+    kernel : int, default=2
+        Height and width of the window, in pixels; windows do not overlap, and what is left over
+        at the right and lower border is dropped.
+    scale : float, default=1.1
+        Factor :math:`s`. The default is that of the authors' program of TSSL-BP, whose pooling is
+        a convolution with a fixed kernel of ones: a 2 x 2 window puts out up to 4.4.
+
+    Raises
+    ------
+    ValueError
+        If ``kernel`` is below 1, ``scale`` is not positive, or the input has another shape.
+
+    Notes
+    -----
+    *Shapes.* ``[B, C, H, W]`` to ``[B, C, H', W']``, or over time ``[T, B, C, H, W]``. The sum is
+    linear, so spikes and PSCs may go through it alike.
+
+    *Silent neurons* add nothing.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> stp.SumPool2d(2, scale=0.5)(torch.ones(1, 1, 4, 4)).flatten().tolist()
+    [2.0, 2.0, 2.0, 2.0]
+    """
+
+    def __init__(self, kernel: int = 2, scale: float = 1.1) -> None:
+        super().__init__()
+        self.kernel = _checks.integer("SumPool2d", "kernel", kernel, 1)
+        self.scale = _checks.positive("SumPool2d", "scale", scale)
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, scale={self.scale:g}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pool ``[B, C, H, W]`` or ``[T, B, C, H, W]``."""
+        if x.dim() not in (4, 5):
+            raise ValueError(
+                f"SumPool2d: expected [B, C, H, W] or [T, B, C, H, W], got {list(x.shape)}."
+            )
+        pooled = F.avg_pool2d(x.flatten(0, -4), self.kernel) * (self.scale * self.kernel**2)
+        return pooled.unflatten(0, x.shape[:-3])

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from . import _checks
+from . import _backends, _checks
 from .neurons.base import TimedNeuron, Window
 from .synapses.base import check_synapse, event_weights
 
@@ -115,7 +115,7 @@ class Timed(nn.Module):
         self.backend = _checks.choice(
             "Timed", "backend", backend, ("auto", "torch", *neuron.backends)
         )
-        self._chosen = _choose_backend(self.backend, neuron)
+        self._chosen = _backends.load("Timed", self.backend, neuron.backends, neuron.load_backend)
         self._warned_silent = False
         self.reset_parameters()
 
@@ -131,10 +131,12 @@ class Timed(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._chosen = _choose_backend(self.backend, self.neuron)  # of this machine
+        self._chosen = _backends.load(
+            "Timed", self.backend, self.neuron.backends, self.neuron.load_backend
+        )  # of this machine
 
     def extra_repr(self) -> str:
-        chosen = f"auto ({self._chosen})" if self.backend == "auto" else self.backend
+        chosen = _backends.describe(self.backend, self._chosen)
         return (
             f"t_max={self.t_max}, error_norm={self.error_norm!r}, beta={self.beta:g}, "
             f"backend={chosen!r}"
@@ -193,25 +195,8 @@ class Timed(nn.Module):
             )
 
 
-def _choose_backend(wanted: str, neuron: TimedNeuron) -> str:
-    """Load the kernels of a backend and return its name; ``"auto"`` may end at ``"torch"``."""
-    for name in neuron.backends if wanted == "auto" else (wanted,):
-        try:
-            if name != "torch":
-                neuron.load_backend(name)
-            return name
-        except ImportError as error:
-            if wanted != "auto":
-                raise ImportError(
-                    f"Timed: backend={name!r} needs a package that is not installed ({error}); "
-                    "pip install 'snn-temporal-plugins[fast]'"
-                ) from error
-    return "torch"
-
-
 def _backend(layer: Timed, times: Tensor) -> str:
-    on_cpu = times.device.type == "cpu"  # the only device that kernels serve
-    return "torch" if layer.backend == "auto" and not on_cpu else layer._chosen
+    return _backends.on(layer.backend, layer._chosen, times)
 
 
 def _connect(

@@ -5,3 +5,4 @@ from .base import TimedNeuron as TimedNeuron
 from .herding import HerdingQuantizer as HerdingQuantizer
 from .herding import HerdingReLU as HerdingReLU
 from .single_spike_if import SingleSpikeIF as SingleSpikeIF
+from .tssl_lif import TSSLLIF as TSSLLIF

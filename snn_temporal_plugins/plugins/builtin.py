@@ -5,7 +5,7 @@ Each has an entry point of the same name in ``pyproject.toml``; a test keeps bot
 
 from __future__ import annotations
 
-from .spec import EncoderSpec, NeuronSpec, SynapseSpec
+from .spec import EncoderSpec, LossSpec, NeuronSpec, SurrogateSpec, SynapseSpec
 
 SINGLE_SPIKE_IF = NeuronSpec(
     "single_spike_if",
@@ -71,4 +71,33 @@ HERDING_QUANTIZER = NeuronSpec(
     summary="Signed spikes whose sum follows the input within half a quantum; sigma-delta, PD",
     reference="Deep Spiking Networks, arXiv:1602.08323",
     aliases=("sigma_delta",),
+)
+
+TSSL_LIF = NeuronSpec(
+    "tssl_lif",
+    "snn_temporal_plugins.neurons:TSSLLIF",
+    summary="Leaky integrate-and-fire neuron with spike-sequence backpropagation",
+    reference="TSSL-BP, arXiv:2002.10085",
+    aliases=("tssl_bp",),
+)
+
+SPIKE_TRAIN_DISTANCE = LossSpec(
+    "spike_train_distance",
+    "snn_temporal_plugins.losses:SpikeTrainDistance",
+    summary="Distance between the PSCs of output and target trains (van Rossum)",
+    reference="TSSL-BP, arXiv:2002.10085",
+)
+
+SPIKE_COUNT_HINGE = LossSpec(
+    "spike_count_hinge",
+    "snn_temporal_plugins.losses:SpikeCountHinge",
+    summary="One-sided squared distance of spike counts to a wanted count",
+    reference="TSSL-BP, arXiv:2002.10085",
+)
+
+TSSL = SurrogateSpec(
+    "tssl",
+    "snn_temporal_plugins.surrogates:TSSL",
+    summary="Slope of a sigmoid with a floor: the surrogate inside TSSL-BP",
+    reference="TSSL-BP, arXiv:2002.10085",
 )

@@ -1,0 +1,1 @@
+"""TSSL-BP neuron and PSC filter: fused loops over time."""

@@ -1,0 +1,215 @@
+"""Operators of the TSSL-BP neuron and of the PSC filter: schema, fake version, gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...neurons.tssl_rule import STEEPEST, Rule, Run, complete, resolve, save
+from ..common.threads import run_blocks
+from . import cpu
+
+
+def _scalar(tensor: Tensor) -> type[np.floating]:
+    return np.float64 if tensor.dtype == torch.float64 else np.float32
+
+
+def _rows(tensor: Tensor) -> np.ndarray:
+    """``[T, ...]`` as a plain array ``[T, N]``."""
+    return tensor.detach().contiguous().flatten(1).numpy()
+
+
+def _flat(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().flatten().numpy()
+
+
+def _scales(scale: Tensor | None, steps: int, like: Tensor) -> np.ndarray:
+    return (like.new_ones(steps) if scale is None else scale.detach()).numpy()
+
+
+@torch.library.custom_op("snn_temporal_plugins::tssl_lif", mutates_args=())
+def tssl_lif(
+    x: Tensor,
+    scale: Tensor | None,
+    v: Tensor,
+    a: Tensor,
+    theta_mem: float,
+    theta_syn: float,
+    threshold: float,
+    inter: float,
+    intra: float,
+    leak: float,
+    max_slope: float,
+    width: float,
+    silence: float,
+    layer_rate: float,
+    spikes: bool,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Run over currents ``x [T, ...]`` from the state ``(v, a)``: the fields of ``Run``.
+
+    With ``scale [T]``, ``x [1, ...]`` is a static current: that of step t is ``scale[t] * x[0]``.
+    The constants are the fields of :class:`~snn_temporal_plugins.neurons.tssl_rule.Rule`.
+    """
+    run = _results(x, scale, spikes, keep)
+    number = _scalar(x)
+    run_blocks(
+        cpu.forward,
+        v.numel(),
+        _rows(x),
+        _scales(scale, len(run.out), x),
+        _flat(v),
+        _flat(a),
+        number(theta_mem),
+        number(theta_syn),
+        number(threshold),
+        spikes,
+        keep,
+        run.out.flatten(1).numpy(),
+        run.v.view(-1).numpy(),
+        run.a.view(-1).numpy(),
+        *(part.flatten(1).numpy() for part in (run.u, run.trace)),
+    )
+    return run.out, run.v, run.a, run.u, run.trace
+
+
+def _results(x: Tensor, scale: Tensor | None, spikes: bool, keep: bool) -> Run:
+    shape = (len(x) if scale is None else len(scale), *x.shape[1:])
+    nothing = (0, *x.shape[1:])
+    shapes = shape, shape[1:], shape[1:], shape if keep else nothing, nothing
+    if keep and spikes:
+        shapes = *shapes[:4], shape
+    return Run(*(x.new_empty(size) for size in shapes))
+
+
+@tssl_lif.register_fake
+def _(x: Tensor, scale: Tensor | None, *others: Any) -> tuple[Tensor, ...]:
+    return tuple(_results(x, scale, *others[-2:]))
+
+
+@torch.library.custom_op("snn_temporal_plugins::tssl_lif_backward", mutates_args=())
+def tssl_lif_backward(
+    grad_out: Tensor,
+    grad_v: Tensor,
+    grad_a: Tensor,
+    u: Tensor,
+    psc: Tensor,
+    v0: Tensor,
+    scale: Tensor | None,
+    theta_mem: float,
+    theta_syn: float,
+    threshold: float,
+    inter: float,
+    intra: float,
+    leak: float,
+    max_slope: float,
+    width: float,
+    silence: float,
+    layer_rate: float,
+    spikes: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients on the current and on the first ``v`` and ``a``."""
+    number = _scalar(u)
+    grad_x = u.new_empty(u.shape if scale is None else (1, *u.shape[1:]))
+    carry, total = (g.clone(memory_format=torch.contiguous_format) for g in (grad_v, grad_a))
+    theta, keep_a = (1.0, 0.0) if spikes else (theta_syn, 1 - theta_syn)
+    keep_v = 1 - theta_mem
+    constants = (
+        *(theta, keep_a, keep_v, threshold, inter, intra * theta_mem, leak * keep_v),
+        *(1 / max_slope, width, silence, STEEPEST),
+    )
+    run_blocks(
+        cpu.backward,
+        v0.numel(),
+        *(_rows(part) for part in (grad_out, u, psc)),
+        _flat(v0),
+        _scales(scale, len(u), u),
+        tuple(number(c) for c in constants),
+        carry.view(-1).numpy(),
+        total.view(-1).numpy(),
+        grad_x.flatten(1).numpy(),
+    )
+    return grad_x, carry, total
+
+
+@tssl_lif_backward.register_fake
+def _(
+    grad_out: Tensor,
+    grad_v: Tensor,
+    grad_a: Tensor,
+    u: Tensor,
+    psc: Tensor,
+    v0: Tensor,
+    scale: Tensor | None,
+    *others: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    shape = u.shape if scale is None else (1, *u.shape[1:])
+    return u.new_empty(shape), torch.empty_like(v0), torch.empty_like(v0)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, scale, v, _, *constants = inputs
+    save(ctx, Run(*output), v, Rule(*constants[:-1]))
+    ctx.scale = scale
+
+
+def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    u, psc, v0 = ctx.saved_tensors
+    rule = resolve(ctx.rule, u)
+    grad_x, grad_v, grad_a = tssl_lif_backward(*complete(grads, u), u, psc, v0, ctx.scale, *rule)
+    return grad_x, None, grad_v, None if rule.spikes else grad_a, *[None] * 12
+
+
+tssl_lif.register_autograd(_backward, setup_context=_setup_context)
+
+
+@torch.library.custom_op("snn_temporal_plugins::psc", mutates_args=())
+def psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
+    """PSCs of ``x [T, ...]`` from the PSC ``a [...]`` of the start."""
+    out, state = torch.empty_like(x, memory_format=torch.contiguous_format), a.clone()
+    number = _scalar(x)
+    run_blocks(
+        cpu.filter_forward, a.numel(), _rows(x), number(theta), _flat(state), out.flatten(1).numpy()
+    )
+    return out
+
+
+@psc.register_fake
+def _(x: Tensor, a: Tensor, theta: float) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+@torch.library.custom_op("snn_temporal_plugins::psc_backward", mutates_args=())
+def psc_backward(grad: Tensor, theta: float) -> tuple[Tensor, Tensor]:
+    """Gradients on the train and on the PSC of the start."""
+    grad_x, grad_a = grad.new_empty(grad.shape), grad.new_zeros(grad.shape[1:])
+    number = _scalar(grad)
+    run_blocks(
+        cpu.filter_backward,
+        grad_a.numel(),
+        _rows(grad),
+        number(theta),
+        number(1 - theta),
+        grad_a.view(-1).numpy(),
+        grad_x.flatten(1).numpy(),
+    )
+    return grad_x, grad_a
+
+
+@psc_backward.register_fake
+def _(grad: Tensor, theta: float) -> tuple[Tensor, Tensor]:
+    return grad.new_empty(grad.shape), grad.new_empty(grad.shape[1:])
+
+
+def _psc_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.theta = inputs[2]
+
+
+def _psc_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    return *psc_backward(grad, ctx.theta), None
+
+
+psc.register_autograd(_psc_gradient, setup_context=_psc_context)

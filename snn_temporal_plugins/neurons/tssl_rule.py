@@ -1,0 +1,130 @@
+"""The TSSL-BP recursion in plain torch: the reference that the kernel is compared with.
+
+Masks are floats, 0 or 1: on a CPU a product with a boolean mask costs three times as much, and
+``where`` seven.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+STEEPEST = 8.0  # |(u - V) / width| from which on the sigmoid's slope stays as it is
+
+
+class Rule(NamedTuple):
+    """Constants of the neuron and of its gradient; ``inter``, ``intra``, ``leak`` are 0 or 1."""
+
+    theta_mem: float  #: 1 / tau_mem
+    theta_syn: float  #: 1 / tau_syn
+    threshold: float
+    inter: float
+    intra: float
+    leak: float
+    max_slope: float  #: upper end of 1 / du
+    width: float  #: of the sigmoid
+    silence: float  #: PSC below which a neuron counts as silent; -inf never, inf always
+    layer_rate: float  #: rate up to which a whole layer counts as silent; -1: by neuron and step
+    spikes: bool  #: put out spikes instead of the PSC
+
+
+class Run(NamedTuple):
+    """What one run over a window returns; only the first three carry gradient."""
+
+    out: Tensor  # [T, ...] PSC or spikes
+    v: Tensor  # [...] after the last step
+    a: Tensor  # [...] PSC after the last step; without gradient if the output is spikes
+    u: Tensor  # [T, ...] potential before the reset, or empty
+    trace: Tensor  # [T, ...] PSC of the neuron's own spikes if the output is spikes, or empty
+
+
+def simulate(x: Tensor, v: Tensor, a: Tensor, rule: Rule, keep: bool) -> Run:
+    """Run over the currents ``x [T, ...]`` from the state ``(v, a)``."""
+    out, u, trace = (torch.empty_like(x) for _ in range(3))
+    for t, x_t in enumerate(x.unbind(0)):
+        du = x_t - rule.theta_mem * v
+        torch.add(v, du, out=u[t])
+        spike = (u[t] > rule.threshold).to(x.dtype)
+        v = u[t] * (1 - spike)
+        a = a + rule.theta_syn * (spike - a)
+        out[t] = spike if rule.spikes else a
+        trace[t] = a
+    nothing = x.new_empty(0)
+    kept = (u, trace if rule.spikes else nothing) if keep else (nothing, nothing)
+    return Run(out, v, a, *kept)
+
+
+def adjoint(
+    grads: tuple[Tensor, Tensor, Tensor], u: Tensor, psc: Tensor, v0: Tensor, rule: Rule
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients on ``(x, v, a)`` of the start from those on ``(out, v, a)`` of the end."""
+    grad_out, grad_v, grad_a = grads
+    rule = resolve(rule, u)
+    keep_v, keep_a = 1 - rule.theta_mem, 1 - rule.theta_syn
+    grad_x = torch.empty_like(u)
+    carry = grad_v / keep_v
+    spikes = (u > rule.threshold).to(u.dtype)
+    before = torch.cat([v0.unsqueeze(0), u[:-1] * (1 - spikes[:-1])])
+    slope = spikes / (u - before).clamp_(min=1 / rule.max_slope)
+    bell = sigmoid_slope(u - rule.threshold, rule.width)
+    silent = (psc < rule.silence).to(u.dtype)
+    for t in range(len(u) - 1, -1, -1):
+        if rule.spikes:
+            effect = grad_out[t]
+        else:
+            gathered = grad_out[t] + grad_a
+            effect, grad_a = rule.theta_syn * gathered, keep_a * gathered
+        at_spike = slope[t] * (rule.inter * effect + rule.intra * rule.theta_mem * u[t] * carry)
+        carry = at_spike + rule.leak * keep_v * (1 - spikes[t]) * carry
+        grad_x[t] = silent[t] * bell[t] * effect + (1 - silent[t]) * carry
+    return grad_x, keep_v * carry, grad_a
+
+
+def sigmoid_slope(distance: Tensor, width: float) -> Tensor:
+    """Derivative of ``sigmoid(distance / width)``, with a floor far away from 0."""
+    s = torch.sigmoid((distance / width).clamp_(-STEEPEST, STEEPEST))
+    return s * (1 - s) / width
+
+
+def resolve(rule: Rule, u: Tensor) -> Rule:
+    """Decide for the whole layer whether it counts as silent, where the rule asks for that."""
+    if rule.layer_rate < 0:
+        return rule
+    rate = (u > rule.threshold).to(u.dtype).mean().item()
+    return rule._replace(silence=float("inf") if rate <= rule.layer_rate else float("-inf"))
+
+
+class Reference(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, v: Tensor, a: Tensor, rule: Rule, keep: bool) -> Run:
+        run = simulate(x, v, a, rule, keep)
+        save(ctx, run, v, rule)
+        return run
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        u, psc, v0 = ctx.saved_tensors
+        return *adjoint(complete(grads, u), u, psc, v0, ctx.rule), None, None
+
+
+def save(ctx: Any, run: Run, v0: Tensor, rule: Rule) -> None:
+    """Keep for the backward pass only ``u`` and the PSC, and the potential of the start."""
+    ctx.save_for_backward(run.u, run.trace if rule.spikes else run.out, v0)
+    ctx.rule = rule
+    ctx.mark_non_differentiable(run.u, run.trace, *([run.a] if rule.spikes else []))
+    ctx.set_materialize_grads(False)
+
+
+def complete(grads: tuple[Tensor | None, ...], u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients on output, potential and PSC, zero where nothing came back."""
+    out, v, a = grads[:3]
+    zero = torch.zeros_like(u[0]) if v is None or a is None else u
+    return (
+        torch.zeros_like(u) if out is None else out,
+        zero if v is None else v,
+        zero if a is None else a,
+    )
