@@ -44,10 +44,10 @@ from .plugins import get as get
 from .plugins import list_plugins as list_plugins
 from .plugins import register as register
 from .pooling import FirstSpikePool2d as FirstSpikePool2d
-from .synapses import BinaryConv2d as BinaryConv2d
-from .synapses import BinaryLinear as BinaryLinear
 from .pooling import SumPool2d as SumPool2d
 from .psc import PSC as PSC
+from .synapses import BinaryConv2d as BinaryConv2d
+from .synapses import BinaryLinear as BinaryLinear
 from .synapses import Synapse as Synapse
 from .timed import SilentLayerWarning as SilentLayerWarning
 from .timed import Timed as Timed
