@@ -33,7 +33,6 @@ html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
 }
-html_static_path = ["_static"]
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False

@@ -314,25 +314,19 @@ def test_autocast_leaves_the_kernel_in_single_precision():
 
 
 @pytest.mark.slow
-def test_compilation_is_announced_once_and_a_warm_cache_is_ready_in_three_seconds(tmp_path):
+def test_compilation_is_announced_once_and_a_second_process_compiles_nothing(tmp_path):
     program = (
-        "import time; start = time.perf_counter()\n"
         "import torch, snn_temporal_plugins as stp\n"
         "layer = stp.Timed(torch.nn.Linear(9, 4, bias=False), stp.SingleSpikeIF(0.1))\n"
         "for _ in range(2): layer(torch.rand(3, 9)).nan_to_num(posinf=0.0).sum().backward()\n"
-        "print(time.perf_counter() - start)"
     )
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for _ in range(2)
-    ]
-    assert runs[0].stderr.count("compiling kernels, once") == 1
-    assert "compiling" not in runs[1].stderr
-    assert float(runs[1].stdout) < 3
+    reports, caches = [], []
+    for _ in range(2):
+        command = [sys.executable, "-c", program]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        reports.append(run.stderr)
+        caches.append({file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nb*")})
+    assert reports[0].count("compiling kernels, once") == 1
+    assert "compiling" not in reports[1]
+    assert caches[0] and caches[0] == caches[1]  # nothing was compiled, hence nothing written
