@@ -157,6 +157,11 @@ def test_every_grey_level_but_0_fires_in_the_logarithmic_code_whatever_the_dtype
         assert times[0] == INF and (times[1:] < t_max).all() and times[255] == 0
 
 
+def test_a_value_at_x_min_is_silent_and_one_above_it_fires_in_the_last_step():
+    x = torch.tensor([0.25, 0.2500001, 0.2])
+    assert stp.log_latency(x, 8, x_min=0.25).tolist() == [INF, 7, INF]
+
+
 def test_no_time_is_a_negative_zero():
     for encode in (stp.latency, stp.log_latency):
         for steps in (True, False):
