@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from . import _backends, _checks
-from .neurons.base import TimedNeuron, Window
+from .neurons.base import TimedNeuron
 from .synapses.base import check_synapse, event_weights
+from .timed_convolution import convolve
 
 
 class SilentLayerWarning(UserWarning):
@@ -155,9 +155,17 @@ class Timed(nn.Module):
         """Spike times and potentials ``[B, ...]``, before any error normalisation."""
         weight, backward_weight = event_weights(self.synapse)
         self._check(times, weight)
-        beta = self.beta * (len(times) if self.error_norm == "mean" else 1)
-        solve = _convolve if weight.dim() == 4 else _connect
-        return solve(self, times, weight, backward_weight, beta)
+        options = {
+            "backward_weight": backward_weight,
+            "bias": self.synapse.bias,
+            "t_max": self.t_max,
+            "beta": self.beta * (len(times) if self.error_norm == "mean" else 1),
+            "error_to_silent": self.error_to_silent,
+            "backend": _backends.on(self.backend, self._chosen, times),
+        }
+        if weight.dim() == 4:
+            return convolve(self.neuron, self.synapse, times, weight, options)
+        return self.neuron.spike_times(times, weight, **options)
 
     def _check(self, times: Tensor, weight: Tensor) -> None:
         _checks.spike_times("Timed", times)
@@ -193,100 +201,6 @@ class Timed(nn.Module):
                 SilentLayerWarning,
                 stacklevel=3,
             )
-
-
-def _backend(layer: Timed, times: Tensor) -> str:
-    return _backends.on(layer.backend, layer._chosen, times)
-
-
-def _connect(
-    layer: Timed, times: Tensor, weight: Tensor, backward_weight: Tensor, beta: float
-) -> tuple[Tensor, Tensor]:
-    return layer.neuron.spike_times(
-        times,
-        weight,
-        backward_weight=backward_weight,
-        bias=layer.synapse.bias,
-        t_max=layer.t_max,
-        beta=beta,
-        error_to_silent=layer.error_to_silent,
-        backend=_backend(layer, times),
-    )
-
-
-def _convolve(
-    layer: Timed, times: Tensor, weight: Tensor, backward_weight: Tensor, beta: float
-) -> tuple[Tensor, Tensor]:
-    """One convolution per group."""
-    conv, neuron = layer.synapse, layer.neuron
-    window = Window(conv.stride, _padding(conv, weight.shape[2:]), conv.dilation)
-    parts = []
-    for g in range(conv.groups):
-        rows = slice(g * len(weight) // conv.groups, (g + 1) * len(weight) // conv.groups)
-        channels = slice(g * weight.shape[1], (g + 1) * weight.shape[1])
-        problem = times[:, channels], weight[rows], window
-        options: dict[str, Any] = {
-            "backward_weight": backward_weight[rows],
-            "bias": None if conv.bias is None else conv.bias[rows],
-            "t_max": layer.t_max,
-            "beta": beta,
-            "error_to_silent": layer.error_to_silent,
-            "backend": _backend(layer, times),
-        }
-        several = times.dim() == 5  # spikes per input
-        found = None if several else neuron.convolve(*problem, **options)
-        parts.append(found or _patch_by_patch(neuron, *problem, options))
-    if len(parts) == 1:
-        return parts[0]
-    out, potential = (torch.cat(group, 1) for group in zip(*parts, strict=True))
-    return out, potential
-
-
-def _patch_by_patch(
-    neuron: TimedNeuron, times: Tensor, weight: Tensor, window: Window, options: dict[str, Any]
-) -> tuple[Tensor, Tensor]:
-    """A convolution as one fully connected problem per patch."""
-    patches, size = unfold_times(times, weight.shape[2:], window)  # [B*L, I, (K)]
-    options = {**options, "backward_weight": options["backward_weight"].flatten(1)}
-    out, potential = neuron.spike_times(patches, weight.flatten(1), **options)
-    shape = (len(times), *size)
-    return _fold(out, shape), _fold(potential, shape)
-
-
-def _fold(values: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """``[B*H*W, O, ...]`` to ``[B, O, H, W, ...]``."""
-    return values.unflatten(0, shape).movedim(3, 1)
-
-
-def unfold_times(
-    times: Tensor, kernel: Sequence[int], window: Window
-) -> tuple[Tensor, tuple[int, int]]:
-    """Patches ``[B*H'*W', I, (K)]`` of ``times [B, C, H, W, (K)]``, and ``(H', W')``.
-
-    Outside the image nothing ever fires: the padding is ``inf``.
-    """
-    many = times.dim() == 5
-    flat = times.movedim(4, 1).flatten(0, 1) if many else times  # [B*K, C, H, W]
-    size = window.size(flat.shape[2:], kernel)
-    top, bottom, left, right = window.padding
-    flat = F.pad(flat, (left, right, top, bottom), value=float("inf"))
-    patches = F.unfold(
-        flat, tuple(kernel), dilation=tuple(window.dilation), stride=tuple(window.stride)
-    )
-    if many:
-        patches = patches.unflatten(0, (len(times), -1)).movedim(1, 3)  # [B, CKK, L, K]
-    return patches.movedim(2, 1).flatten(0, 1), size
-
-
-def _padding(conv: Any, kernel: Any) -> tuple[int, int, int, int]:
-    """Padding of a convolution as (top, bottom, left, right); ``"same"`` may be uneven."""
-    if conv.padding == "valid":
-        return 0, 0, 0, 0
-    if conv.padding == "same":
-        total = [d * (k - 1) for d, k in zip(conv.dilation, kernel, strict=True)]
-        return (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
-    vertical, horizontal = conv.padding
-    return vertical, vertical, horizontal, horizontal
 
 
 class _NormalizeError(torch.autograd.Function):
