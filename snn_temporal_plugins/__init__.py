@@ -42,7 +42,11 @@ from .neurons import TimedNeuron as TimedNeuron
 from .plugins import NeuronSpec as NeuronSpec
 from .plugins import get as get
 from .plugins import list_plugins as list_plugins
+from .plugins import plan_swap as plan_swap
 from .plugins import register as register
+from .plugins import reset_ as reset_
+from .plugins import swap as swap
+from .plugins import swap_synapses as swap_synapses
 from .pooling import FirstSpikePool2d as FirstSpikePool2d
 from .pooling import SumPool2d as SumPool2d
 from .psc import PSC as PSC

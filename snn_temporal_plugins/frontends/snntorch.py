@@ -167,7 +167,7 @@ class HostNeuron:
         parts = [self.core.extra_repr()]
         parts += [f"{name}=True" for name in OPTIONS if getattr(self, name)]
         inner = ", ".join([*filter(None, parts), f"host=snntorch.{self.shape}"])
-        return f"{type(self).__name__}({inner})"
+        return f"{type(self).__name__.partition('_as_')[0]}({inner})"
 
     def __getstate__(self) -> dict[str, Any]:
         """Without graph: held states of a forward pass with gradients cannot be copied."""

@@ -98,7 +98,7 @@ class _Carrier:
         if name not in self.known:
             self.drop(name, f"{who} has no {name}")
             return
-        tensor = torch.as_tensor(value)
+        tensor = torch.as_tensor(value).detach()
         if tensor.numel() > 1:
             self.unsupported(name, f"one value per neuron; {who} has one for all")
             return

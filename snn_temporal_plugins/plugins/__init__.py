@@ -1,10 +1,20 @@
 """Plug-ins: found by name, made for a host, swapped into a model, checked."""
 
+from .errors import BackendMismatchError as BackendMismatchError
+from .errors import HooksAttachedError as HooksAttachedError
+from .errors import NotAHostNeuronError as NotAHostNeuronError
+from .errors import NothingMatchedError as NothingMatchedError
+from .errors import OptionNotSupportedError as OptionNotSupportedError
 from .errors import PluginConflictError as PluginConflictError
 from .errors import PluginError as PluginError
 from .errors import PluginLoadError as PluginLoadError
 from .errors import PluginVersionError as PluginVersionError
+from .errors import StateArityError as StateArityError
+from .errors import SwapError as SwapError
+from .errors import TimeLayoutError as TimeLayoutError
 from .errors import UnknownPluginError as UnknownPluginError
+from .errors import UnsupportedContainerError as UnsupportedContainerError
+from .errors import WeightsWouldBeLostError as WeightsWouldBeLostError
 from .registry import get as get
 from .registry import list_plugins as list_plugins
 from .registry import refresh as refresh
@@ -15,3 +25,8 @@ from .spec import NeuronSpec as NeuronSpec
 from .spec import PluginSpec as PluginSpec
 from .spec import SurrogateSpec as SurrogateSpec
 from .spec import SynapseSpec as SynapseSpec
+from .swap import SwapPlan as SwapPlan
+from .swap import plan_swap as plan_swap
+from .swap import reset_ as reset_
+from .swap import swap as swap
+from .swap import swap_synapses as swap_synapses
