@@ -113,6 +113,10 @@ def list_plugins(kind: str | None = None) -> list[PluginSpec]:
     ----------
     kind : {"neuron", "synapse", "loss", "encoder", "surrogate"}, optional
         By default all kinds.
+
+    Returns
+    -------
+    list of PluginSpec
     """
     specs = []
     for entry in entries(kind):
