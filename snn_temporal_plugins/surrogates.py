@@ -95,5 +95,16 @@ class TSSL:
 
 
 def tssl(width: float = 0.2) -> TSSL:
-    """Step function with the slope of a sigmoid (see :class:`TSSL`)."""
+    """Step function with the slope of a sigmoid: the surrogate part of the TSSL-BP rule.
+
+    Parameters
+    ----------
+    width : float, default=0.2
+        As in :class:`TSSL`.
+
+    Returns
+    -------
+    TSSL
+        Picklable callable on ``potential - threshold``.
+    """
     return TSSL(width)
