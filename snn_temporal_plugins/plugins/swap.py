@@ -163,6 +163,16 @@ def reset_(model: nn.Module) -> nn.Module:
     Other models are left alone, which snnTorch's ``utils.reset`` (1.0) does not do. Neurons of
     Norse hold no state.
 
+    Parameters
+    ----------
+    model : nn.Module
+        Changed in place.
+
+    Returns
+    -------
+    nn.Module
+        The model itself.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
