@@ -95,16 +95,22 @@ class TSSL:
 
 
 def tssl(width: float = 0.2) -> TSSL:
-    """Step function with the slope of a sigmoid: the surrogate part of the TSSL-BP rule.
+    """Step function with the slope of a sigmoid, :class:`TSSL`, named like those of the hosts.
 
     Parameters
     ----------
     width : float, default=0.2
-        As in :class:`TSSL`.
+        Width of the sigmoid, in the unit of the threshold.
 
     Returns
     -------
     TSSL
-        Picklable callable on ``potential - threshold``.
+        A callable that pickles.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> stp.surrogates.tssl(width=0.4)(torch.tensor([-0.3, 0.7])).tolist()
+    [0.0, 1.0]
     """
     return TSSL(width)

@@ -101,6 +101,17 @@ class EventDataset(Samples):
         Class indices, int64.
     name, split, source, classes
         As in :class:`Dataset`.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> recorded = (torch.tensor(part) for part in ([8, 9, 5], [3, 3, 4], [1, 0, 1], [1, 2, 3]))
+    >>> data = stp.datasets.EventDataset(
+    ...     stp.datasets.Events(*recorded), torch.tensor([0, 2, 3]), torch.tensor([7, 4]),
+    ...     "two recordings", "train", "written by hand", tuple("0123456789"),
+    ... )
+    >>> len(data), data.recording(0).t.tolist()
+    (2, [1, 2])
     """
 
     events: Events

@@ -63,6 +63,11 @@ def load_published_weights(
     ----------
     .. [1] S. R. Kheradpisheh, T. Masquelier, arXiv:1910.09495.
     .. [2] S. R. Kheradpisheh, M. Mirsadeghi, T. Masquelier, arXiv:2007.04039.
+
+    Examples
+    --------
+    >>> import snn_temporal_plugins as stp
+    >>> first, last = stp.models.load_published_weights("BS4NN", "bs4nn")  # doctest: +SKIP
     """
     _checks.choice("load_published_weights", "layout", layout, _FILES)
     if isinstance(path, (str, PathLike)):

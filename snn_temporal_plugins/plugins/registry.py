@@ -12,14 +12,8 @@ from importlib import import_module, metadata
 from typing import Any
 
 from . import builtin
-from .errors import (
-    PluginConflictError,
-    PluginError,
-    PluginLoadError,
-    PluginVersionError,
-    UnknownPluginError,
-)
-from .spec import API_VERSION, GROUPS, SPECS, NeuronSpec, PluginSpec, load_path
+from .errors import PluginConflictError, PluginError, PluginLoadError, UnknownPluginError
+from .spec import GROUPS, SPECS, NeuronSpec, PluginSpec, check_version, load_path
 
 OWN = "snn-temporal-plugins"
 SESSION = "session"
@@ -80,6 +74,13 @@ def register(spec: PluginSpec, *, override: bool = False) -> PluginSpec:
     PluginConflictError
         If the name is taken: built-in names always, others unless ``override=True``.
         Registering an equal spec again (a notebook cell run twice) is no conflict.
+
+    Examples
+    --------
+    >>> import snn_temporal_plugins as stp
+    >>> spec = stp.NeuronSpec("my_neuron", "my_package.neurons:MyNeuron")
+    >>> stp.register(spec) is spec  # doctest: +SKIP
+    True
     """
     if type(spec) not in SPECS.values():
         raise TypeError(f"register: spec must be a NeuronSpec or its like, got {spec!r}.")
@@ -116,7 +117,13 @@ def list_plugins(kind: str | None = None) -> list[PluginSpec]:
 
     Returns
     -------
-    list of PluginSpec
+    list of specs
+
+    Examples
+    --------
+    >>> import snn_temporal_plugins as stp
+    >>> "single_spike_if" in [spec.name for spec in stp.list_plugins("neuron")]
+    True
     """
     specs = []
     for entry in entries(kind):
@@ -271,17 +278,6 @@ def _spec_of(kind: str, point: metadata.EntryPoint) -> PluginSpec:
     if spec.name != point.name:
         raise PluginLoadError(f"{where} holds a spec of another name, {spec.name!r}.")
     return spec
-
-
-def check_version(spec: PluginSpec, distribution: str) -> None:
-    """Raise unless ``spec`` was written for this version of the plug-in interface."""
-    if spec.api_version != API_VERSION:
-        from .. import __version__
-
-        raise PluginVersionError(
-            f"The {spec.kind} {spec.name!r} of {distribution} was written for plug-in interface "
-            f"{spec.api_version}; snn_temporal_plugins {__version__} has interface {API_VERSION}."
-        )
 
 
 def _disabled() -> set[str]:

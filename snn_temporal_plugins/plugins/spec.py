@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar
 
+from .errors import PluginVersionError
+
 API_VERSION = 1
 
 
@@ -135,6 +137,17 @@ GROUPS: dict[str, str] = {
     "encoder": "snn_temporal_plugins.encoders",
     "surrogate": "snn_temporal_plugins.surrogates",
 }
+
+
+def check_version(spec: PluginSpec, distribution: str) -> None:
+    """Raise unless ``spec`` was written for this version of the plug-in interface."""
+    if spec.api_version != API_VERSION:
+        from .. import __version__
+
+        raise PluginVersionError(
+            f"The {spec.kind} {spec.name!r} of {distribution} was written for plug-in interface "
+            f"{spec.api_version}; snn_temporal_plugins {__version__} has interface {API_VERSION}."
+        )
 
 
 def check_path(owner: str, name: str, path: Any) -> None:
