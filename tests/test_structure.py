@@ -149,7 +149,7 @@ def sections(docstring):
 def test_public_names_say_what_they_take_and_return(name):
     thing = WITH_DOCSTRING[name]
     assert "__doc__" in vars(thing) or inspect.isfunction(thing), "an inherited docstring"
-    assert thing.__doc__, "no docstring"
+    assert thing.__doc__ and thing.__doc__[0].isupper(), "no docstring"
     found = sections(thing.__doc__)
     text = found.get("Parameters", "") + found.get("Other Parameters", "")
     described = set(re.findall(r"\*{0,2}(\w+)", " ".join(re.findall(r"^\S.*", text, re.MULTILINE))))

@@ -117,7 +117,7 @@ def list_plugins(kind: str | None = None) -> list[PluginSpec]:
 
     Returns
     -------
-    list of specs
+    list of PluginSpec
 
     Examples
     --------
