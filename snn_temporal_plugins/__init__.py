@@ -39,6 +39,8 @@ from .neurons import HerdingQuantizer as HerdingQuantizer
 from .neurons import HerdingReLU as HerdingReLU
 from .neurons import SingleSpikeIF as SingleSpikeIF
 from .neurons import TimedNeuron as TimedNeuron
+from .over_time import OverTime as OverTime
+from .over_time import StaticInput as StaticInput
 from .plugins import NeuronSpec as NeuronSpec
 from .plugins import get as get
 from .plugins import list_plugins as list_plugins

@@ -47,16 +47,26 @@ class SpikeTrainLoss(nn.Module, ABC):
     def _targets(self, out: Tensor, targets: Tensor) -> Tensor:
         return _checks.targets(type(self).__name__, targets, *out.shape[1:])
 
-    def predict(self, out: Tensor) -> Tensor:
-        """Class with the largest sum over time, int64 ``[B]``; -1 where all outputs are silent.
+    def predict(self, out: Tensor, *, potential: Tensor | None = None) -> Tensor:
+        """Class with the largest sum over time, int64 ``[B]``; -1 where nothing decides.
 
-        Ties go to the lowest index. Earlier spikes count more in PSCs: more of their effect lies
-        inside the window.
+        Ties go to the larger ``potential [B, C]`` (of the last step) where it is given, then to
+        the lowest index; where all outputs are silent the potential decides alone. Earlier spikes
+        count more in PSCs: more of their effect lies inside the window. With few steps ties are
+        common.
         """
         _checks.outputs(type(self).__name__, out)
         total = self.readout(out).sum(0)  # [B, C]
-        silent = ~(out != 0).any(2).any(0)
-        return total.argmax(1).masked_fill(silent, -1)
+        if potential is None:
+            silent = ~(out != 0).any(2).any(0)
+            return total.argmax(1).masked_fill(silent, -1)
+        if potential.shape != total.shape:
+            raise ValueError(
+                f"{type(self).__name__}: potential must have shape {list(total.shape)}, "
+                f"got {list(potential.shape)}."
+            )
+        first = total == total.max(1, keepdim=True).values
+        return potential.masked_fill(~first, float("-inf")).argmax(1)
 
 
 class SpikeTrainDistance(SpikeTrainLoss):

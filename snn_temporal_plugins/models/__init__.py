@@ -1,3 +1,4 @@
 """Networks that come with the package, and weights that authors publish."""
 
 from .published import load_published_weights as load_published_weights
+from .tssl_bp import TSSLNetwork as TSSLNetwork

@@ -234,6 +234,22 @@ class TSSLLIF(ClockedNeuron):
         last = [current[-1]] if synaptic else []
         return run.out, self.State(*last, run.v, run.a)
 
+    def static(
+        self, current: Tensor, num_steps: int
+    ) -> tuple[Tensor, TSSLState | TSSLSpikeState]:
+        """Run from rest on ``c[t] * current [B, ...]``: the PSC of an input that does not change.
+
+        Returns the outputs ``[T, B, ...]`` and the last state;
+        see :class:`~snn_temporal_plugins.StaticInput`.
+        """
+        current = _single(current)
+        steps = torch.arange(1, num_steps + 1, dtype=current.dtype, device=current.device)
+        scale = 1 - (1 - 1 / self.tau_syn) ** steps
+        zero = torch.zeros_like(current)
+        run = self._run(current.unsqueeze(0), zero, zero, scale)
+        last = [scale[-1] * current] if self.output == "spikes" else []
+        return run.out, self.State(*last, run.v, run.a)
+
     def _backend(self, current: Tensor) -> str:
         return _backends.on(self.backend, self._chosen, current)
 
