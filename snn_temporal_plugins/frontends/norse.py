@@ -27,6 +27,7 @@ from . import _names
 from .sources import Carried, carried_by_norse
 
 try:
+    import norse.torch as norse_torch  # noqa: F401  # stock.py takes neurons from it
     from norse.torch.module.snn import SNN, SNNCell, _merge_states
 except ImportError as error:
     raise ImportError(

@@ -24,8 +24,9 @@ class TSSLNetwork(nn.Module):
     ----------
     description : str
         Layers separated by ``-``: ``15C5`` is a convolution with 15 channels and kernel 5, ``P2``
-        a :class:`~snn_temporal_plugins.SumPool2d`, ``D`` a :class:`~snn_temporal_plugins.RowDropout`,
-        a number a fully connected layer. The first one must be a synapse.
+        a :class:`~snn_temporal_plugins.SumPool2d`, ``D`` a
+        :class:`~snn_temporal_plugins.RowDropout`, a number a fully connected layer. The first one
+        must be a synapse.
     input_shape : tuple of int
         Shape of one sample (of one step): ``(1, 28, 28)``, or ``(784,)``.
     num_steps : int, optional
@@ -89,31 +90,29 @@ class TSSLNetwork(nn.Module):
         paddings, shape = iter(padding), input_shape
         layers: list[nn.Module] = [] if num_steps else [PSC(tau_syn)]
         for word in description.split("-"):
-            neuron = TSSLLIF(tau_mem, tau_syn, threshold, **options)
-            static = num_steps if not layers else None
-            if word == "D":
-                layers.append(RowDropout(dropout))
-            elif match := re.fullmatch(r"(\d+)C(\d+)", word):
+            synapse: nn.Module
+            if match := re.fullmatch(r"(\d+)C(\d+)", word):
                 channels, kernel = map(int, match.groups())
-                conv = nn.Conv2d(shape[0], channels, kernel, padding=next(paddings), bias=False)
-                shape = channels, *(s + 2 * conv.padding[0] - kernel + 1 for s in shape[1:])
-                layers += _layer(conv, neuron, static)
-            elif match := re.fullmatch(r"P(\d+)", word):
-                pool = SumPool2d(int(match[1]))
-                shape = shape[0], *(s // pool.kernel for s in shape[1:])
-                layers.append(pool)
+                border = next(paddings)
+                synapse = nn.Conv2d(shape[0], channels, kernel, padding=border, bias=False)
+                shape = channels, *(size + 2 * border - kernel + 1 for size in shape[1:])
             elif word.isdigit():
-                linear = nn.Linear(math.prod(shape), int(word), bias=False)
+                synapse = nn.Linear(math.prod(shape), int(word), bias=False)
                 if len(shape) > 1:
                     layers.append(nn.Flatten(2 if layers else 1))
-                    static = num_steps if len(layers) == 1 else None
-                layers += _layer(linear, neuron, static)
                 shape = (int(word),)
             else:
-                raise ValueError(
-                    "TSSLNetwork: description holds words like 15C5, P2, D and 300, separated by "
-                    f"'-'; got {word!r} in {description!r}."
-                )
+                layers.append(_between(word, description, dropout))
+                if isinstance(layers[-1], SumPool2d):
+                    shape = shape[0], *(size // layers[-1].kernel for size in shape[1:])
+                continue
+            neuron = TSSLLIF(tau_mem, tau_syn, threshold, **options)
+            first = not any(isinstance(layer, StaticInput | TSSLLIF) for layer in layers)
+            if num_steps and first:
+                layers.append(StaticInput(synapse, neuron, num_steps))
+            else:
+                convolves = isinstance(synapse, nn.Conv2d)
+                layers += [OverTime(synapse) if convolves else synapse, neuron]
         self.layers = nn.ModuleList(layers)
         self.reset_parameters()
 
@@ -150,7 +149,13 @@ class TSSLNetwork(nn.Module):
         return pscs, state.v
 
 
-def _layer(synapse: nn.Module, neuron: TSSLLIF, static: int | None) -> list[nn.Module]:
-    if static:
-        return [StaticInput(synapse, neuron, static)]
-    return [OverTime(synapse) if isinstance(synapse, nn.Conv2d) else synapse, neuron]
+def _between(word: str, description: str, dropout: float) -> nn.Module:
+    """Layer without neurons."""
+    if word == "D":
+        return RowDropout(dropout)
+    if match := re.fullmatch(r"P(\d+)", word):
+        return SumPool2d(int(match[1]))
+    raise ValueError(
+        "TSSLNetwork: description holds words like 15C5, P2, D and 300, separated by '-'; "
+        f"got {word!r} in {description!r}."
+    )

@@ -234,9 +234,7 @@ class TSSLLIF(ClockedNeuron):
         last = [current[-1]] if synaptic else []
         return run.out, self.State(*last, run.v, run.a)
 
-    def static(
-        self, current: Tensor, num_steps: int
-    ) -> tuple[Tensor, TSSLState | TSSLSpikeState]:
+    def static(self, current: Tensor, num_steps: int) -> tuple[Tensor, TSSLState | TSSLSpikeState]:
         """Run from rest on ``c[t] * current [B, ...]``: the PSC of an input that does not change.
 
         Returns the outputs ``[T, B, ...]`` and the last state;

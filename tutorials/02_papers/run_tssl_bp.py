@@ -146,7 +146,10 @@ def activity(network: stp.models.TSSLNetwork, x: Tensor) -> list[dict[str, float
             before = torch.cat([torch.zeros_like(psc[:1]), psc[:-1]])
             spikes = psc > before  # a spike raises the PSC, its absence lowers it
             rows.append(
-                {"rate": spikes.float().mean().item(), "silent": 1 - spikes.any(0).float().mean().item()}
+                {
+                    "rate": spikes.float().mean().item(),
+                    "silent": 1 - spikes.any(0).float().mean().item(),
+                }
             )
     return rows
 
@@ -161,7 +164,9 @@ def main() -> None:
     parser.add_argument("--lr", type=float, help="by default that of the authors")
     parser.add_argument("--images", type=int, help="train on fewer")
     parser.add_argument("--validate", action="store_true", help="hold out training images")
-    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of the result")
+    parser.add_argument(
+        "--out", type=Path, default=Path("docs/results"), help="folder of the result"
+    )
     parser.add_argument("--checkpoints", type=Path, default=Path("runs"), help="folder")
     chosen = parse(parser)
     task = TASKS[chosen.task]

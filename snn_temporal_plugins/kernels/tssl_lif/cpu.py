@@ -125,15 +125,14 @@ def backward_step(g, u, before, limit, psc, carry, total, rule, grad):
 
 
 @jit
-def backward(g, u, psc, v0, scale, rule, carry, total, grad, first, last):
-    """Gradients of columns ``first ... last - 1``; on a static current (one row) their sum.
+def backward(g, u, psc, v0, static, scale, rule, carry, total, grad, first, last):
+    """Gradients of columns ``first ... last - 1``; on a static current their sum.
 
     ``carry`` and ``total`` enter as the gradients on the last state and leave as those on the
     first.
     """
     keep_v, threshold = rule[2], rule[3]
     everywhere = u.dtype.type(np.inf)
-    static = len(grad) < len(u)
     piece = np.empty(PIECE, u.dtype)
     for low in range(first, last, PIECE):
         high = min(low + PIECE, last)

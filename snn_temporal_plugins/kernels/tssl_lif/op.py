@@ -126,6 +126,7 @@ def tssl_lif_backward(
         v0.numel(),
         *(_rows(part) for part in (grad_out, u, psc)),
         _flat(v0),
+        scale is not None,
         _scales(scale, len(u), u),
         tuple(number(c) for c in constants),
         carry.view(-1).numpy(),
