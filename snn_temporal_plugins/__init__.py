@@ -42,6 +42,7 @@ from .neurons import TimedNeuron as TimedNeuron
 from .over_time import OverTime as OverTime
 from .over_time import StaticInput as StaticInput
 from .plugins import NeuronSpec as NeuronSpec
+from .plugins import check_neuron as check_neuron
 from .plugins import get as get
 from .plugins import list_plugins as list_plugins
 from .plugins import plan_swap as plan_swap

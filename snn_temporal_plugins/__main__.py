@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .neurons import ClockedNeuron, TimedNeuron
-from .plugins import doctor, registry
+from .plugins import checks, doctor, registry
 from .plugins._table import table
 from .plugins.errors import PluginError
 from .plugins.spec import GROUPS, NeuronSpec
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (PluginError, ImportError, ValueError) as error:
+    except (PluginError, ImportError, TypeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -48,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     info = command("info", _info, "Describe one plug-in.")
     info.add_argument("name", help="name or alias, if need be as distribution:name")
     info.add_argument("--kind", choices=GROUPS, help="by default every kind is searched")
+    check = command("check", _check, "Check that a neuron keeps the contract, in every host.")
+    check.add_argument("neuron", help="registered name, or module:Class")
     command("doctor", _doctor, "Show versions, hosts and their known problems.")
     return parser
 
@@ -107,6 +109,23 @@ def _info(options: argparse.Namespace) -> int:
         else:
             _show([{"": key, " ": _text(value)} for key, value in rows.items()], False, spec.name)
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    neuron = options.neuron
+    if ":" in neuron and not any(e.answers_to(neuron) for e in registry.entries("neuron")):
+        neuron = registry.load_object(neuron)
+    results = checks.check_neuron(neuron, on_fail=None, on_skip=None)
+    rows = [
+        {
+            "check": result["check_name"],
+            "status": result["status"],
+            "why": result["expected_to_fail_reason"] or str(result["exception"] or ""),
+        }
+        for result in results
+    ]
+    _show(rows, options.json, results.title)
+    return 1 if results.failed else 0
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections import namedtuple
 from collections.abc import Callable
 from functools import cache
@@ -27,8 +28,10 @@ from . import _names
 from .sources import Carried, carried_by_norse
 
 try:
-    import norse.torch as norse_torch  # noqa: F401  # stock.py takes neurons from it
-    from norse.torch.module.snn import SNN, SNNCell, _merge_states
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Norse uses torch.jit
+        import norse.torch as norse_torch  # noqa: F401  # stock.py takes neurons from it
+        from norse.torch.module.snn import SNN, SNNCell, _merge_states
 except ImportError as error:
     raise ImportError(
         f"the Norse front end needs Norse ({error}); pip install 'snn-temporal-plugins[norse]'"

@@ -31,6 +31,8 @@ class ClockedNeuron(nn.Module, ABC):
     ----------
     State : type
         The ``NamedTuple`` class of the state. Its field names are the state's names in the hosts.
+    max_spikes : int or None
+        How often one unit fires at most in a window; ``None``: any number of times.
 
     Notes
     -----
@@ -39,6 +41,7 @@ class ClockedNeuron(nn.Module, ABC):
     """
 
     State: ClassVar[type[tuple]]
+    max_spikes: int | None = None
 
     @abstractmethod
     def initial_state(self, current: Tensor) -> Any:

@@ -122,6 +122,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
     """
 
     State = SingleSpikeIFState
+    max_spikes = 1
     backends = ("numba",)
 
     def __init__(

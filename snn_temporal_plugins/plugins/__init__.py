@@ -1,5 +1,9 @@
 """Plug-ins: found by name, made for a host, swapped into a model, checked."""
 
+from .checks import CheckResults as CheckResults
+from .checks import check_neuron as check_neuron
+from .checks import neuron_checks_generator as neuron_checks_generator
+from .checks import parametrize_with_checks as parametrize_with_checks
 from .errors import BackendMismatchError as BackendMismatchError
 from .errors import HooksAttachedError as HooksAttachedError
 from .errors import NotAHostNeuronError as NotAHostNeuronError

@@ -13,6 +13,9 @@ SINGLE_SPIKE_IF = NeuronSpec(
     summary="Non-leaky integrate-and-fire neuron that fires at most once",
     reference="S4NN, arXiv:1910.09495",
     aliases=("s4nn",),
+    expected_failed_checks={
+        "check_gradient_where_silent": "by the paper's rule a silent hidden unit gets no gradient",
+    },
 )
 
 LATENCY = EncoderSpec(
@@ -79,6 +82,9 @@ TSSL_LIF = NeuronSpec(
     summary="Leaky integrate-and-fire neuron with spike-sequence backpropagation",
     reference="TSSL-BP, arXiv:2002.10085",
     aliases=("tssl_bp",),
+    expected_failed_checks={
+        "check_half_precision": "computes in float32, 1/du needs the digits; host classes cast",
+    },
 )
 
 SPIKE_TRAIN_DISTANCE = LossSpec(

@@ -206,11 +206,18 @@ def find(kind: str, name: str) -> PluginSpec:
 def load(spec: PluginSpec, path: str | type) -> Any:
     """Import the object behind ``path``, or raise ``PluginLoadError`` from the cause."""
     try:
+        return load_object(path)
+    except PluginLoadError as error:
+        text = f"The {spec.kind} {spec.name!r} cannot be used: {error}"
+        raise PluginLoadError(text) from error.__cause__
+
+
+def load_object(path: str | type) -> Any:
+    """Import the object behind ``"module:Class"``, or raise ``PluginLoadError``."""
+    try:
         return load_path(path)
     except Exception as error:
-        raise PluginLoadError(
-            f"The {spec.kind} {spec.name!r} points to {path!r}, which cannot be imported: {error}"
-        ) from error
+        raise PluginLoadError(f"{path!r} cannot be imported: {error}") from error
 
 
 def entries(kind: str | None = None) -> list[Entry]:

@@ -80,6 +80,12 @@ class NeuronSpec(PluginSpec):
         Hand-written host classes that replace the made ones, as
         ``{"snntorch": "package.module:Class"}``. Hosts: ``snntorch``, ``norse`` (a sequence),
         ``norse.cell`` (one step).
+    example : mapping, optional
+        Constructor arguments with which :func:`~snn_temporal_plugins.check_neuron` builds the
+        neuron; needed where the constructor has arguments without default.
+    expected_failed_checks : mapping of str to str, optional
+        Checks of :func:`~snn_temporal_plugins.check_neuron` that the model cannot pass by its
+        definition, with the reasons.
 
     Examples
     --------
@@ -92,6 +98,10 @@ class NeuronSpec(PluginSpec):
     kind: ClassVar[str] = "neuron"
 
     hosts: Mapping[str, str] = field(default_factory=dict, kw_only=True, hash=False)
+    example: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
+    expected_failed_checks: Mapping[str, str] = field(
+        default_factory=dict, kw_only=True, hash=False
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
