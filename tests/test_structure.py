@@ -31,6 +31,7 @@ OPTIONAL = {
     "torchvision": ("datasets/*.py", False),
     "mlxtend": ("datasets/*.py", False),
     "rich": ("*.py", False),
+    "pytest": ("plugins/checks/run.py", False),
 }
 ALWAYS = {"torch", "numpy", *sys.stdlib_module_names}
 

@@ -181,8 +181,7 @@ def get(kind: str, name: str, *, host: str | None = None) -> Any:
         raise ValueError(f"get: only neurons have hosts, {name!r} is a {kind}.")
     if host in spec.hosts:
         return load(spec, spec.hosts[host])
-    core = load(spec, spec.core)
-    library, _, layout = host.partition(".")
+    core, (library, _, layout) = load(spec, spec.core), host.partition(".")
     front_end = import_module(f"{__package__.rpartition('.')[0]}.frontends.{library}")
     return front_end.host_class(core, layout) if layout else front_end.host_class(core)
 
@@ -208,8 +207,7 @@ def load(spec: PluginSpec, path: str | type) -> Any:
     try:
         return load_object(path)
     except PluginLoadError as error:
-        text = f"The {spec.kind} {spec.name!r} cannot be used: {error}"
-        raise PluginLoadError(text) from error.__cause__
+        raise PluginLoadError(f"The {spec.kind} {spec.name!r}: {error}") from error.__cause__
 
 
 def load_object(path: str | type) -> Any:
