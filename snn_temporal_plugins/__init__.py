@@ -3,6 +3,7 @@
 from . import datasets as datasets
 from . import metrics as metrics
 from . import models as models
+from . import plot as plot
 from . import surrogates as surrogates
 from ._checks import set_validation as set_validation
 from .codes import first_spike_times as first_spike_times
