@@ -66,6 +66,11 @@ def raster(
     ------
     ValueError
         If the times are those of more than one sample.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> ax = stp.plot.raster({"hidden": torch.rand(1, 8) * 9, "output": torch.tensor([4.0, 7.0])})
     """
     layers = times if isinstance(times, Mapping) else {"neurons": times}
     ax, offset, ticks = _axes(ax), 0, []
@@ -103,6 +108,11 @@ def latency_map(times: Tensor, *, t_max: float | None = None, ax: Any = None) ->
     ------
     ValueError
         If there is more than one image.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> ax = stp.plot.latency_map(stp.latency(torch.rand(1, 28, 28), 256), t_max=256)
     """
     image = times
     while image.dim() > 2 and image.shape[0] == 1:
@@ -149,6 +159,13 @@ def potential_traces(
     ------
     ValueError
         If the shapes are others, or the number of labels differs from that of the neurons.
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> neuron = stp.SingleSpikeIF(threshold=2.5)
+    >>> spikes, v = neuron.trace(torch.rand(9, 1, 3))
+    >>> ax = stp.plot.potential_traces(v, 2.5)
     """
     owner = "potential_traces"
     if potential.dim() == 3 and potential.shape[1] == 1:
@@ -206,6 +223,12 @@ def accuracy_against_time(
     Returns
     -------
     matplotlib Axes
+
+    Examples
+    --------
+    >>> import torch, snn_temporal_plugins as stp
+    >>> times = torch.randint(0, 50, (100, 10)).float()
+    >>> ax = stp.plot.accuracy_against_time(times, torch.randint(0, 10, (100,)), t_max=50)
     """
     owner = "accuracy_against_time"
     check_outputs(owner, times)
@@ -252,6 +275,12 @@ def training_curve(
     ------
     ValueError
         If a row lacks one of the keys.
+
+    Examples
+    --------
+    >>> import snn_temporal_plugins as stp
+    >>> history = [{"epoch": 1, "strict": 0.91}, {"epoch": 2, "strict": 0.95}]
+    >>> ax = stp.plot.training_curve(history, {"strict": "strict"})
     """
     for key in ("epoch", *names):
         if any(key not in row for row in history):
