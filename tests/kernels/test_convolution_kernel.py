@@ -171,7 +171,7 @@ def test_operator_passes_the_checks_of_torch(width, bias):
     tests = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
     torch.library.opcheck(op.single_spike_if_conv, arguments, test_utils=tests)
     until = torch.full_like(errors[0, :3], 20.0)
-    peak = errors.new_empty(3, 0, 0, 0) if width is None else 3.0 + errors[1, :3]
+    peak = 3.0 + errors[1, :3, : 0 if width is None else None]
     backward = times.detach(), conv.weight.detach(), errors[0, :3], until, peak, *window
     rule = 3.7, 61.0, width, 0.3, False, True, True
     torch.library.opcheck(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..common.cpu import aligned, jit, sort_buffers, sort_events
-from ..single_spike.cpu import integrate
+from ..integrate.cpu import integrate
 
 CHUNK = 32  # input events between two looks at the outputs
 

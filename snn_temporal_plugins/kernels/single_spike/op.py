@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...neurons.single_spike_times import Rule, errors
 from ..common.threads import run_blocks
+from ..integrate.cpu import LANES
 from . import cpu
 
 BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
@@ -68,7 +69,7 @@ def _results(
 def weight_rows(weight: Tensor) -> Tensor:
     """Weights ``[I + 1, O']`` of each input, padded with zeros to whole vectors and by a row."""
     outputs, inputs = weight.shape
-    rows = weight.new_empty(inputs + 1, outputs + -outputs % cpu.LANES)
+    rows = weight.new_empty(inputs + 1, outputs + -outputs % LANES)
     rows[:inputs, :outputs].copy_(weight.detach().t())
     rows[:inputs, outputs:] = 0
     rows[inputs] = 0
@@ -79,7 +80,7 @@ def padded(weight: Tensor, bias: Tensor | None) -> np.ndarray:
     """Bias ``[O']`` of the neurons, padded with zeros to whole vectors; empty if there is none."""
     if bias is None:
         return weight.new_empty(0).numpy()
-    return F.pad(bias.detach(), (0, -len(bias) % cpu.LANES)).numpy()
+    return F.pad(bias.detach(), (0, -len(bias) % LANES)).numpy()
 
 
 @single_spike_if.register_fake

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...neurons.base import Window
 from ...neurons.single_spike_times import Rule, errors
 from ..common.threads import run_blocks
-from ..single_spike.cpu import LANES
+from ..integrate.cpu import LANES
 from ..single_spike.op import BITS, padded, scalar_type, weight_rows
 from . import cpu
 
@@ -38,13 +38,13 @@ def single_spike_if_conv(
 
     ``times [B, C, H, W]``, ``weight`` and ``backward_weight [O, C, kh, kw]``, the fields of a
     :class:`~snn_temporal_plugins.neurons.base.Window` and of a
-    :class:`~snn_temporal_plugins.neurons.single_spike_times.Rule`. The results, ``[B, O, H', W']``,
-    are those of ``single_spike_if``.
+    :class:`~snn_temporal_plugins.neurons.single_spike_times.Rule`. The results, ``[B, O, H', W']``
+    with their channels last in memory, are those of ``single_spike_if``.
     """
     result = _results(times, weight, Window(stride, padding, dilation), width)
     scalar = scalar_type(times)
-    inputs = times.detach().flatten(1).contiguous().numpy()
-    rows = weight_rows(weight.flatten(1)).numpy()
+    inputs = _last(times).flatten(1).numpy()
+    rows = weight_rows(_last(weight).flatten(1)).numpy()
     run_blocks(
         cpu.forward,
         len(times),
@@ -56,7 +56,7 @@ def single_spike_if_conv(
         scalar(delay),
         scalar(t_max),
         _geometry(times, weight, Window(stride, padding, dilation)),
-        *(tensor.flatten(2).numpy() for tensor in result),
+        *(_last(tensor).flatten(1, 2).numpy() for tensor in result),
     )
     return result
 
@@ -64,10 +64,18 @@ def single_spike_if_conv(
 def _results(
     times: Tensor, weight: Tensor, window: Window, width: float | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    shape = times.shape[0], weight.shape[0], *window.size(times.shape[2:4], weight.shape[2:])
-    peaks = (times.shape[0], 0, 0, 0) if width is None else shape
-    out, potential, until = (times.new_empty(shape) for _ in range(3))
-    return out, potential, until, times.new_empty(peaks), times.new_empty(peaks)
+    rows, columns = window.size(times.shape[2:4], weight.shape[2:])
+    shape = times.shape[0], rows, columns, weight.shape[0]
+    peaks = shape if width is not None else (*shape[:3], 0)
+    out, potential, until, peak, peak_time = (
+        times.new_empty(size).permute(0, 3, 1, 2) for size in (shape, shape, shape, peaks, peaks)
+    )
+    return out, potential, until, peak, peak_time
+
+
+def _last(images: Tensor) -> Tensor:
+    """Images with their channels last, ``[B, H, W, C]``; no copy if they lie so in memory."""
+    return images.detach().permute(0, 2, 3, 1).contiguous()
 
 
 def _geometry(times: Tensor, weight: Tensor, window: Window) -> tuple[int, ...]:
@@ -122,16 +130,17 @@ def single_spike_if_conv_backward(
     """
     scalar = scalar_type(times)
     window = Window(stride, padding, dilation)
-    taps = weight[0].numel()
-    carriers = F.pad(weight.detach().flatten(1), (0, -taps % LANES)).contiguous()
-    grad_times = times.new_empty(times.shape if times_needed else (len(times), 0, 0, 0))
+    inputs, last = _last(times), _last(weight)
+    taps = last[0].numel()
+    carriers = F.pad(last.flatten(1), (0, -taps % LANES))
+    grad_times = inputs.new_empty(inputs.shape if times_needed else (len(times), 0, 0, 0))
     grad_bias = weight.new_empty(CHUNKS, len(weight))
     grad_weight = weight.new_empty(CHUNKS, *(carriers.shape if weight_needed else (0, 0)))
     run_blocks(
         cpu.backward,
         CHUNKS,
-        times.detach().flatten(1).contiguous().numpy(),
-        *(tensor.detach().flatten(2).contiguous().numpy() for tensor in (until, error, peak)),
+        inputs.flatten(1).numpy(),
+        *(_last(tensor).flatten(1, 2).numpy() for tensor in (until, error, peak)),
         scalar(threshold),
         scalar(1 if width is None else width),
         scalar(t_max if error_to_silent else float("nan")),  # no time is >= NaN
@@ -144,8 +153,8 @@ def single_spike_if_conv_backward(
     )
     total = grad_weight.sum(0)
     if weight_needed:
-        total = total[:, :taps].reshape(weight.shape).contiguous()
-    return grad_times, total, grad_bias.sum(0)
+        total = total[:, :taps].unflatten(1, last.shape[1:]).permute(0, 3, 1, 2).contiguous()
+    return grad_times.permute(0, 3, 1, 2), total, grad_bias.sum(0)
 
 
 @single_spike_if_conv_backward.register_fake
@@ -166,9 +175,10 @@ def _(
     times_needed: bool,
     weight_needed: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_times = times.new_empty(times.shape if times_needed else (len(times), 0, 0, 0))
+    batch, channels, height, width = times.shape
+    shape = (batch, height, width, channels) if times_needed else (batch, 0, 0, 0)
     grad_weight = weight.new_empty(weight.shape if weight_needed else (0, 0))
-    return grad_times, grad_weight, weight.new_empty(len(weight))
+    return times.new_empty(shape).permute(0, 3, 1, 2), grad_weight, weight.new_empty(len(weight))
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -185,7 +195,7 @@ def _backward(
     times, backward_weight, until, peak, peak_time = ctx.saved_tensors
     rule: Rule = ctx.rule
     needed = ctx.needs_input_grad[:2]
-    no_peak = peak.new_empty(len(peak), 0, 0, 0)
+    no_peak = peak[:, :0]
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     if rule.width is None:
         (found,) = errors(grad_times, grad_potential, until, None, rule)

@@ -1,0 +1,1 @@
+"""Integration of the events of one sample, shared by the kernels of the single-spike neuron."""
