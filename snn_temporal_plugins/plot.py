@@ -75,7 +75,8 @@ def raster(
     layers = times if isinstance(times, Mapping) else {"neurons": times}
     ax, offset, ticks = _axes(ax), 0, []
     for colour, (name, layer) in zip(COLOURS, layers.items(), strict=False):
-        layer = _one_sample("raster", f"times[{name!r}]", layer.flatten(1), 1)
+        layer = layer.flatten(1) if layer.dim() > 1 else layer
+        layer = _one_sample("raster", f"times[{name!r}]", layer, 1)
         fired = torch.isfinite(layer)
         rows = offset + fired.nonzero().flatten()
         ax.plot(layer[fired], rows, "|" if len(layer) < 60 else ".", color=colour, ms=4)
