@@ -26,6 +26,7 @@ from .encoders import latency as latency
 from .encoders import log_latency as log_latency
 from .encoders import rank_order as rank_order
 from .herding_bound import herding_error_bound as herding_error_bound
+from .latency_backward import latency_backward as latency_backward
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss
