@@ -6,6 +6,8 @@ from . import models as models
 from . import plot as plot
 from . import surrogates as surrogates
 from ._checks import set_validation as set_validation
+from .activity import Monitor as Monitor
+from .activity import monitor as monitor
 from .codes import first_spike_times as first_spike_times
 from .codes import spike_train as spike_train
 from .decision_stream import DecisionStream as DecisionStream
@@ -27,6 +29,7 @@ from .encoders import log_latency as log_latency
 from .encoders import rank_order as rank_order
 from .herding_bound import herding_error_bound as herding_error_bound
 from .latency_backward import latency_backward as latency_backward
+from .layer_activity import LayerActivity as LayerActivity
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss

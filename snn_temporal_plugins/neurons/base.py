@@ -62,6 +62,14 @@ class ClockedNeuron(nn.Module, ABC):
             outputs.append(out)
         return torch.stack(outputs), state
 
+    def spike_counts(self, out: Tensor, before: Tensor) -> Tensor:
+        """Numbers of spikes behind outputs ``[T, B, ...]``, for monitors; by default these.
+
+        ``before [B, ...]`` is the output of the step before, zero at rest. A neuron whose output
+        is not spikes tells here how many it stands for.
+        """
+        return out
+
 
 class Window(NamedTuple):
     """Where the patches of a convolution lie."""

@@ -40,6 +40,10 @@ class Herding(ClockedNeuron):
     def extra_repr(self) -> str:
         return f"quantum={self.quantum:g}"
 
+    def spike_counts(self, out: Tensor, before: Tensor) -> Tensor:
+        """Spikes of either sign behind outputs in units of the quantum."""
+        return (out.abs() / self.quantum).round()
+
     @abstractmethod
     def count_range(self, drive: Tensor) -> tuple[Tensor, Tensor | None]:
         """Smallest and largest count for a ``drive`` in quanta; ``None`` is no upper bound."""

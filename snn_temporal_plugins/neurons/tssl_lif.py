@@ -248,6 +248,13 @@ class TSSLLIF(ClockedNeuron):
         last = [scale[-1] * current] if self.output == "spikes" else []
         return run.out, self.State(*last, run.v, run.a)
 
+    def spike_counts(self, out: Tensor, before: Tensor) -> Tensor:
+        """Spikes, also from PSCs: the filter is inverted."""
+        if self.output == "spikes":
+            return out
+        earlier = torch.cat([before.unsqueeze(0), out[:-1]])
+        return (earlier + self.tau_syn * (out - earlier)).round()
+
     def _backend(self, current: Tensor) -> str:
         return _backends.on(self.backend, self._chosen, current)
 
