@@ -60,7 +60,10 @@ from .pooling import SumPool2d as SumPool2d
 from .psc import PSC as PSC
 from .synapses import BinaryConv2d as BinaryConv2d
 from .synapses import BinaryLinear as BinaryLinear
+from .synapses import PackedConv2d as PackedConv2d
+from .synapses import PackedLinear as PackedLinear
 from .synapses import Synapse as Synapse
+from .synapses import pack as pack
 from .timed import SilentLayerWarning as SilentLayerWarning
 from .timed import Timed as Timed
 from .to_spiking import SpikingModel as SpikingModel

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from . import _backends, _checks
 from .neurons.base import TimedNeuron
 from .synapses.base import check_synapse, event_weights
+from .synapses.packed import PackedLinear
 from .timed_convolution import convolve
 
 
@@ -144,27 +145,35 @@ class Timed(nn.Module):
 
     def forward(self, times: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Spike times ``[B, ...]`` of the inputs to those of the neurons, and their potentials."""
-        out, potential = self.solve(times)
+        out, potential = self.solve(times, potential=self.return_potential)
         if self.error_norm is not None:
             out, potential = _NormalizeError.apply(out, potential, self.error_norm == "mean")
         if _checks.validating() and not self._warned_silent:
             self._warn_if_silent(out)
         return (out, potential) if self.return_potential else out
 
-    def solve(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Spike times and potentials ``[B, ...]``, before any error normalisation."""
-        weight, backward_weight = event_weights(self.synapse)
+    def solve(self, times: Tensor, *, potential: bool = True) -> tuple[Tensor, Tensor]:
+        """Spike times and potentials ``[B, ...]``, before any error normalisation.
+
+        Without ``potential`` the potentials may be missing, where they would cost time.
+        """
+        synapse = self.synapse
+        backend = _backends.on(self.backend, self._chosen, times)
+        if isinstance(synapse, PackedLinear) and synapse.serves(self.neuron, times, backend):
+            self._check(times, synapse.outline())
+            return synapse.solve(self.neuron, times, self.t_max, potential)
+        weight, backward_weight = event_weights(synapse)
         self._check(times, weight)
         options = {
             "backward_weight": backward_weight,
-            "bias": self.synapse.bias,
+            "bias": synapse.bias,
             "t_max": self.t_max,
             "beta": self.beta * (len(times) if self.error_norm == "mean" else 1),
             "error_to_silent": self.error_to_silent,
-            "backend": _backends.on(self.backend, self._chosen, times),
+            "backend": backend,
         }
         if weight.dim() == 4:
-            return convolve(self.neuron, self.synapse, times, weight, options)
+            return convolve(self.neuron, synapse, times, weight, options)
         return self.neuron.spike_times(times, weight, **options)
 
     def _check(self, times: Tensor, weight: Tensor) -> None:

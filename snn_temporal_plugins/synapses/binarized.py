@@ -14,9 +14,10 @@ from .. import _checks
 from .base import Synapse
 
 
-def signs(weight: Tensor) -> Tensor:
-    """Signs of the weights, +1 or -1; the sign of 0 is +1."""
-    return torch.where(weight >= 0, 1.0, -1.0).to(weight.dtype)
+def signs(weight: Tensor, size: Tensor | None = None) -> Tensor:
+    """Signs of the weights times a positive ``size``, by default 1; the sign of 0 is +1."""
+    size = weight.new_ones(()) if size is None else size
+    return torch.copysign(size, weight + 0.0)  # -0.0 + 0.0 is 0.0
 
 
 def exact_scale(scale: Tensor, fan_in: int) -> Tensor:
@@ -35,28 +36,24 @@ class _Binarize(torch.autograd.Function):
     """``scale * sign(weight)`` with the gradients of the paper."""
 
     @staticmethod
-    def forward(
-        weight: Tensor, scale: Tensor, clip: float | None, bounds: tuple[float, float]
-    ) -> Tensor:
+    def forward(weight: Tensor, scale: Tensor, bounds: tuple[float, float]) -> Tensor:
         shape = (-1, *[1] * (weight.dim() - 1)) if scale.dim() else ()
         fan_in = math.prod(weight.shape[1:])
-        return signs(weight) * exact_scale(scale.clamp(*bounds), fan_in).view(shape)
+        return signs(weight, exact_scale(scale.clamp(*bounds), fan_in).view(shape))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        weight, scale, ctx.clip, ctx.bounds = inputs
+        weight, scale, ctx.bounds = inputs
         ctx.save_for_backward(weight, scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         weight, scale = ctx.saved_tensors
-        grad_weight = grad_scale = None
-        if ctx.needs_input_grad[0]:
-            grad_weight = grad if ctx.clip is None else _inward(grad, weight, -ctx.clip, ctx.clip)
+        grad_scale = None
         if ctx.needs_input_grad[1]:
             grad_scale = _inward(_scale_gradient(grad, weight, scale), scale, *ctx.bounds)
-        return grad_weight, grad_scale, None, None
+        return grad, grad_scale, None
 
 
 def _inward(grad: Tensor, value: Tensor, low: float, high: float) -> Tensor:
@@ -140,7 +137,7 @@ class BinarySynapse(Synapse):
 
     def event_weights(self) -> tuple[Tensor, Tensor]:
         """Scaled signs, and the weights that carry the error back (by the ``backward`` rule)."""
-        forward = _Binarize.apply(self.weight, self.scale, self.clip, self.scale_bounds)
+        forward = _Binarize.apply(self.weight, self.scale, self.scale_bounds)
         if self.backward_rule == "straight_through":
             return forward, forward
         latent = self.weight.detach()
@@ -162,9 +159,8 @@ class BinarySynapse(Synapse):
     def constrain_(self) -> None:
         """Bring latent weights and scale back into ``clip`` and ``scale_bounds``.
 
-        Call it after each step of the optimizer. Without it the forward pass is the same, as the
-        values *used* are always inside, but a moment of the optimizer may carry the parameters
-        further out, and they need longer to come back.
+        Call it after each step of the optimizer. Without it the values *used* are inside, too,
+        but the parameters wander further out and need longer to come back.
         """
         if self.clip is not None:
             self.weight.clamp_(-self.clip, self.clip)

@@ -48,8 +48,9 @@ class BinaryLinear(BinarySynapse):
         Which weights carry the error back to the inputs: the latent ones (the paper) or the
         binary ones (straight-through estimator).
     clip : float, optional
-        Range ``-clip ... clip`` of the latent weights. Outside, gradient that pushes further out
-        is dropped; :meth:`constrain_` brings the weights back. By default none (the paper).
+        Range ``-clip ... clip`` of the latent weights that carry the error; call
+        :meth:`constrain_` after each step to keep the parameters themselves in it. By default
+        none (the paper).
     device, dtype
         As in ``nn.Linear``.
 

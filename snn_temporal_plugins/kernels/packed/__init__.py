@@ -1,0 +1,1 @@
+"""Event-driven single-spike layers with one bit per synapse."""
