@@ -158,10 +158,10 @@ class Timed(nn.Module):
         Without ``potential`` the potentials may be missing, where they would cost time.
         """
         synapse = self.synapse
-        backend = _backends.on(self.backend, self._chosen, times)
-        if isinstance(synapse, PackedLinear) and synapse.serves(self.neuron, times, backend):
+        if isinstance(synapse, PackedLinear):
             self._check(times, synapse.outline())
-            return synapse.solve(self.neuron, times, self.t_max, potential)
+            if synapse.serves(self.neuron, times, self._backend_for(times)):
+                return synapse.solve(self.neuron, times, self.t_max, potential)
         weight, backward_weight = event_weights(synapse)
         self._check(times, weight)
         options = {
@@ -170,11 +170,14 @@ class Timed(nn.Module):
             "t_max": self.t_max,
             "beta": self.beta * (len(times) if self.error_norm == "mean" else 1),
             "error_to_silent": self.error_to_silent,
-            "backend": backend,
+            "backend": self._backend_for(times),
         }
         if weight.dim() == 4:
             return convolve(self.neuron, synapse, times, weight, options)
         return self.neuron.spike_times(times, weight, **options)
+
+    def _backend_for(self, times: Tensor) -> str:
+        return _backends.on(self.backend, self._chosen, times)
 
     def _check(self, times: Tensor, weight: Tensor) -> None:
         _checks.spike_times("Timed", times)
