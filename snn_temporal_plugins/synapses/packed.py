@@ -124,7 +124,7 @@ class PackedLinear(PackedSynapse):
 
     def outline(self) -> Tensor:
         """A tensor of the shape, type and device of the weights that holds nothing."""
-        return self.scale.expand(self.shape)
+        return self.scale.flatten()[:1].view([1] * len(self.shape)).expand(self.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_events": None}
