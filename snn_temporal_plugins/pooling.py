@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import _checks
+from . import _backends, _checks
 from .codes import first_spike_times, spike_train
 
 
@@ -76,6 +78,9 @@ class SumPool2d(nn.Module):
     scale : float, default=1.1
         Factor :math:`s`. The default is that of the authors' program of TSSL-BP, whose pooling is
         a convolution with a fixed kernel of ones: a 2 x 2 window puts out up to 4.4.
+    backend : {"auto", "torch", "numba"}, default="auto"
+        ``"torch"`` is the reference; ``"auto"`` takes the kernel where it is installed and the
+        images are on the CPU.
 
     Raises
     ------
@@ -96,13 +101,27 @@ class SumPool2d(nn.Module):
     [2.0, 2.0, 2.0, 2.0]
     """
 
-    def __init__(self, kernel: int = 2, scale: float = 1.1) -> None:
+    backends = ("numba",)
+
+    def __init__(self, kernel: int = 2, scale: float = 1.1, *, backend: str = "auto") -> None:
         super().__init__()
-        self.kernel = _checks.integer("SumPool2d", "kernel", kernel, 1)
-        self.scale = _checks.positive("SumPool2d", "scale", scale)
+        owner = "SumPool2d"
+        self.kernel = _checks.integer(owner, "kernel", kernel, 1)
+        self.scale = _checks.positive(owner, "scale", scale)
+        self.backend = _checks.choice(owner, "backend", backend, ("auto", "torch", *self.backends))
+        self._chosen = _backends.load(owner, self.backend, self.backends, self.load_backend)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._chosen = _backends.load("SumPool2d", self.backend, self.backends, self.load_backend)
+
+    def load_backend(self, backend: str) -> None:
+        """Import what one of ``backends`` needs; ``ImportError`` if it is not installed."""
+        from .kernels.sum_pool import op  # noqa: F401
 
     def extra_repr(self) -> str:
-        return f"kernel={self.kernel}, scale={self.scale:g}"
+        chosen = _backends.describe(self.backend, self._chosen)
+        return f"kernel={self.kernel}, scale={self.scale:g}, backend={chosen!r}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool ``[B, C, H, W]`` or ``[T, B, C, H, W]``."""
@@ -110,5 +129,9 @@ class SumPool2d(nn.Module):
             raise ValueError(
                 f"SumPool2d: expected [B, C, H, W] or [T, B, C, H, W], got {list(x.shape)}."
             )
+        if _backends.on(self.backend, self._chosen, x) == "numba":
+            from .kernels.sum_pool.op import pool
+
+            return pool(x, self.kernel, self.scale)
         pooled = F.avg_pool2d(x.flatten(0, -4), self.kernel) * (self.scale * self.kernel**2)
         return pooled.unflatten(0, x.shape[:-3])

@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import snn_temporal_plugins as stp
 from snn_temporal_plugins.psc import psc_filter
@@ -52,14 +53,37 @@ def test_psc_pickles_and_refuses():
         psc(torch.zeros(3))
 
 
-def test_sum_pool_is_the_convolution_of_ones():
-    x = torch.randn(4, 3, 2, 5, 7).double()  # an odd border is dropped
-    ones = torch.ones(2, 1, 2, 2).double()
-    want = F.conv2d(x.flatten(0, 1), 1.1 * ones, stride=2, groups=2).unflatten(0, (4, 3))
-    pool = stp.SumPool2d()
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sum_pool_is_the_convolution_of_ones(backend, kernel, dtype):
+    x = torch.randn(4, 3, 2, 5, 7, dtype=dtype).requires_grad_()  # an odd border is dropped
+    ones = torch.full((2, 1, kernel, kernel), 1.3, dtype=dtype)
+    want = F.conv2d(x.flatten(0, 1), ones, stride=kernel, groups=2).unflatten(0, (4, 3))
+    pool = pickle.loads(pickle.dumps(stp.SumPool2d(kernel, scale=1.3, backend=backend)))
     torch.testing.assert_close(pool(x), want)
     torch.testing.assert_close(pool(x[0]), want[0])
-    assert repr(pool) == "SumPool2d(kernel=2, scale=1.1)"
+    error = torch.randn_like(want)
+    torch.testing.assert_close(
+        torch.autograd.grad(pool(x), x, error), torch.autograd.grad(want, x, error)
+    )
+
+
+def test_sum_pool_says_what_it_is():
+    assert repr(stp.SumPool2d(backend="torch")) == "SumPool2d(kernel=2, scale=1.1, backend='torch')"
+
+
+@pytest.mark.skipif(len(BACKENDS) < 2, reason="needs numba")
+def test_filter_and_pool_are_compiled_as_one_graph():
+    layers = nn.Sequential(stp.PSC(2.5, backend="numba"), stp.SumPool2d(backend="numba"))
+    compiled = torch.compile(layers, fullgraph=True, backend="aot_eager")
+    results = []
+    for run in (layers, compiled):
+        x = torch.linspace(-1, 2, 4 * 2 * 3 * 4 * 4).view(4, 2, 3, 4, 4).requires_grad_()
+        out = run(x)
+        results.append((out, *torch.autograd.grad(out.square().sum(), x)))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_sum_pool_refuses_other_shapes():

@@ -261,9 +261,9 @@ class TSSLLIF(ClockedNeuron):
     def _run(self, x: Tensor, v: Tensor, a: Tensor, scale: Tensor | None = None) -> Run:
         keep = torch.is_grad_enabled() and any(part.requires_grad for part in (x, v, a))
         if self._backend(x) == "numba":
-            from ..kernels.tssl_lif.op import tssl_lif
+            from ..kernels.tssl_lif.op import run
 
-            return Run(*tssl_lif(x, scale, v, a, *self.rule, keep))
+            return run(x, v, a, self.rule, keep, scale)
         if scale is not None:
             x = scale.view(-1, *[1] * v.dim()) * x
         return Run(*Reference.apply(x, v, a, self.rule, keep))

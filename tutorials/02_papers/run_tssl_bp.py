@@ -218,6 +218,7 @@ def main() -> None:
     parts = [chosen.task, chosen.variant, f"seed{chosen.seed}"]
     parts += [f"target{chosen.filter_target}"] * (chosen.filter_target != 1)
     parts += ["constant"] * chosen.constant + [f"lr{lr:g}"] * (chosen.lr is not None)
+    parts += [f"{chosen.images}images"] * (chosen.images is not None)
     parts += [description] * (chosen.network is not None) + ["validation"] * chosen.validate
     parts += [f"{epochs}epochs"] * bool(chosen.epochs)
     name = "_".join(["tssl_bp", *parts]).replace("-", "_")

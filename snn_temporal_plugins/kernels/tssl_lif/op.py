@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ...neurons.tssl_rule import STEEPEST, Rule, Run, complete, resolve, save
+from ..common.direct import function, plain
 from ..common.threads import run_blocks
 from . import cpu
 
@@ -30,8 +31,7 @@ def _scales(scale: Tensor | None, steps: int, like: Tensor) -> np.ndarray:
     return (like.new_ones(steps) if scale is None else scale.detach()).numpy()
 
 
-@torch.library.custom_op("snn_temporal_plugins::tssl_lif", mutates_args=())
-def tssl_lif(
+def _run(
     x: Tensor,
     scale: Tensor | None,
     v: Tensor,
@@ -85,13 +85,15 @@ def _results(x: Tensor, scale: Tensor | None, spikes: bool, keep: bool) -> Run:
     return Run(*(x.new_empty(size) for size in shapes))
 
 
+tssl_lif = torch.library.custom_op("snn_temporal_plugins::tssl_lif", _run, mutates_args=())
+
+
 @tssl_lif.register_fake
 def _(x: Tensor, scale: Tensor | None, *others: Any) -> tuple[Tensor, ...]:
     return tuple(_results(x, scale, *others[-2:]))
 
 
-@torch.library.custom_op("snn_temporal_plugins::tssl_lif_backward", mutates_args=())
-def tssl_lif_backward(
+def _run_backward(
     grad_out: Tensor,
     grad_v: Tensor,
     grad_a: Tensor,
@@ -136,6 +138,11 @@ def tssl_lif_backward(
     return grad_x, carry, total
 
 
+tssl_lif_backward = torch.library.custom_op(
+    "snn_temporal_plugins::tssl_lif_backward", _run_backward, mutates_args=()
+)
+
+
 @tssl_lif_backward.register_fake
 def _(
     grad_out: Tensor,
@@ -160,15 +167,24 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
     u, psc, v0 = ctx.saved_tensors
     rule = resolve(ctx.rule, u)
-    grad_x, grad_v, grad_a = tssl_lif_backward(*complete(grads, u), u, psc, v0, ctx.scale, *rule)
+    run: Any = _run_backward if plain(u) else tssl_lif_backward
+    grad_x, grad_v, grad_a = run(*complete(grads, u), u, psc, v0, ctx.scale, *rule)
     return grad_x, None, grad_v, None if rule.spikes else grad_a, *[None] * 12
 
 
 tssl_lif.register_autograd(_backward, setup_context=_setup_context)
+_Direct = function("TSSL", _run, _setup_context, _backward)
 
 
-@torch.library.custom_op("snn_temporal_plugins::psc", mutates_args=())
-def psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
+def run(
+    x: Tensor, v: Tensor, a: Tensor, rule: Rule, keep: bool, scale: Tensor | None = None
+) -> Run:
+    """Run over currents ``x [T, ...]`` from the state ``(v, a)``; see ``tssl_lif``."""
+    call = _Direct.apply if plain(x) else tssl_lif
+    return Run(*call(x, scale, v, a, *rule, keep))
+
+
+def _psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
     """PSCs of ``x [T, ...]`` from the PSC ``a [...]`` of the start."""
     out, state = torch.empty_like(x, memory_format=torch.contiguous_format), a.clone()
     number = _scalar(x)
@@ -178,13 +194,15 @@ def psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
     return out
 
 
-@psc.register_fake
+psc_op = torch.library.custom_op("snn_temporal_plugins::psc", _psc, mutates_args=())
+
+
+@psc_op.register_fake
 def _(x: Tensor, a: Tensor, theta: float) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@torch.library.custom_op("snn_temporal_plugins::psc_backward", mutates_args=())
-def psc_backward(grad: Tensor, theta: float) -> tuple[Tensor, Tensor]:
+def _psc_backward(grad: Tensor, theta: float) -> tuple[Tensor, Tensor]:
     """Gradients on the train and on the PSC of the start."""
     grad_x, grad_a = grad.new_empty(grad.shape), grad.new_zeros(grad.shape[1:])
     number = _scalar(grad)
@@ -200,6 +218,11 @@ def psc_backward(grad: Tensor, theta: float) -> tuple[Tensor, Tensor]:
     return grad_x, grad_a
 
 
+psc_backward = torch.library.custom_op(
+    "snn_temporal_plugins::psc_backward", _psc_backward, mutates_args=()
+)
+
+
 @psc_backward.register_fake
 def _(grad: Tensor, theta: float) -> tuple[Tensor, Tensor]:
     return grad.new_empty(grad.shape), grad.new_empty(grad.shape[1:])
@@ -210,7 +233,14 @@ def _psc_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _psc_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    return *psc_backward(grad, ctx.theta), None
+    run = _psc_backward if plain(grad) else psc_backward
+    return *run(grad, ctx.theta), None
 
 
-psc.register_autograd(_psc_gradient, setup_context=_psc_context)
+psc_op.register_autograd(_psc_gradient, setup_context=_psc_context)
+_DirectPSC = function("PSC", _psc, _psc_context, _psc_gradient)
+
+
+def psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
+    """PSCs of ``x [T, ...]`` from the PSC ``a [...]`` of the start."""
+    return _DirectPSC.apply(x, a, theta) if plain(x) else psc_op(x, a, theta)

@@ -1,0 +1,23 @@
+"""The function behind an operator, called directly: the dispatcher costs as much as a layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def plain(x: Tensor) -> bool:
+    """Whether ``x`` is an ordinary tensor outside of any tracing, so that no operator is needed."""
+    return type(x) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+
+
+def function(name: str, forward: Any, setup_context: Any, backward: Any) -> Any:
+    """Autograd function made from what an operator is made from."""
+    members = {
+        "forward": staticmethod(forward),
+        "setup_context": staticmethod(setup_context),
+        "backward": staticmethod(torch.autograd.function.once_differentiable(backward)),
+    }
+    return type(name, (torch.autograd.Function,), members)

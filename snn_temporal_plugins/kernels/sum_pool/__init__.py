@@ -1,0 +1,1 @@
+"""Scaled sums of image windows."""
