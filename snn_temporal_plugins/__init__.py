@@ -8,6 +8,9 @@ from . import surrogates as surrogates
 from ._checks import set_validation as set_validation
 from .activity import Monitor as Monitor
 from .activity import monitor as monitor
+from .calibration import CalibratedLayer as CalibratedLayer
+from .calibration import Calibration as Calibration
+from .calibration import calibrate_ as calibrate_
 from .codes import first_spike_times as first_spike_times
 from .codes import spike_train as spike_train
 from .decision_stream import DecisionStream as DecisionStream
@@ -58,6 +61,7 @@ from .plugins import swap_synapses as swap_synapses
 from .pooling import FirstSpikePool2d as FirstSpikePool2d
 from .pooling import SumPool2d as SumPool2d
 from .psc import PSC as PSC
+from .revival import revive_ as revive_
 from .synapses import BinaryConv2d as BinaryConv2d
 from .synapses import BinaryLinear as BinaryLinear
 from .synapses import PackedConv2d as PackedConv2d

@@ -135,7 +135,11 @@ class Monitor:
             kind = type(module.neuron if timed else module).__name__
             drivers = (name,) if timed else tuple(self._before)
             self.layers[name] = LayerActivity(kind, units, drivers, self._operations)
-        return self.layers[name]
+        layer = self.layers[name]
+        last = () if isinstance(module, Timed) else tuple(self._before[-1:])
+        if last and last[0] not in layer.drivers:
+            layer.drivers, layer.shared = (*layer.drivers, *last), True
+        return layer
 
     @property
     def operations(self) -> int:

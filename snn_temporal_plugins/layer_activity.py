@@ -39,6 +39,8 @@ class LayerActivity:
     drivers : tuple of str
         Names of the synapses and normalisations in front of the neurons; for a ``Timed`` layer
         its own name.
+    shared : bool
+        Whether several synapses drive these neurons by turns.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class LayerActivity:
     ) -> None:
         self.kind, self.units, self.drivers = kind, units, drivers
         self.samples = 0
-        self.is_spiking = True
+        self.is_spiking, self.shared = True, False
         self._costs = operations
         self._spikes: Any = 0
         self._unit_counts: Any = torch.zeros(units, dtype=torch.int64)

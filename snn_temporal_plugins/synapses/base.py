@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 
@@ -23,6 +24,12 @@ class Synapse(nn.Module, ABC):
         The gradient reaches the first; the second is used as a constant. Both have the shape of
         ``weight``. They differ where forward weights are binarised.
         """
+
+    def scale_(self, factor: float) -> None:
+        """Multiply the currents of this layer by a factor, in place; by default all parameters."""
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.mul_(factor)
 
 
 _ADAPTED = (nn.Linear, nn.Conv2d)

@@ -128,6 +128,13 @@ class BinarySynapse(Synapse):
         with torch.no_grad():
             self.scale.copy_(self._scale_for(self.weight))
 
+    def scale_(self, factor: float) -> None:
+        """Multiply the scale and the bias; the latent weights stay."""
+        with torch.no_grad():
+            self.scale.mul_(factor)
+            if self.bias is not None:
+                self.bias.mul_(factor)
+
     def _scale_for(self, weight: Tensor) -> Tensor:
         """Scale to start with: the one given, or the mean size of the weights."""
         if self.init_scale is not None:
