@@ -245,9 +245,9 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
             times, weight, backward_weight = self._drive(times, weight, backward_weight, t_max)
         rule = self._rule(t_max, beta, error_to_silent)
         if backend == "numba":
-            from ..kernels.single_spike.op import single_spike_if
+            from ..kernels.single_spike import op
 
-            return single_spike_if(times, weight, backward_weight, bias, *rule)[:2]
+            return op.spike_times(times, weight, backward_weight, bias, rule)
         return SpikeTimes.apply(times, weight, backward_weight, bias, rule)
 
     def convolve(
@@ -266,11 +266,11 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         """Event by event with the numba backend, without a late drive (see ``TimedNeuron``)."""
         if backend != "numba" or (self.late_drive is not None and not self.training):
             return None
-        from ..kernels.single_spike_conv.op import single_spike_if_conv
+        from ..kernels.single_spike_conv import op
 
         backward_weight = (weight if backward_weight is None else backward_weight).detach()
         rule = self._rule(t_max, beta, error_to_silent)
-        return single_spike_if_conv(times, weight, backward_weight, bias, *window, *rule)[:2]
+        return op.spike_times(times, weight, backward_weight, bias, window, rule)
 
     def _rule(self, t_max: int | None, beta: float, error_to_silent: bool) -> Rule:
         limit = float("inf") if t_max is None else float(t_max)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...neurons.single_spike_times import Rule, errors
+from ..common.direct import function, plain
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
 from . import cpu
@@ -22,8 +23,7 @@ def scalar_type(tensor: Tensor) -> type[np.floating]:
     return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
-@torch.library.custom_op("snn_temporal_plugins::single_spike_if", mutates_args=())
-def single_spike_if(
+def _run(
     times: Tensor,
     weight: Tensor,
     backward_weight: Tensor,
@@ -83,6 +83,11 @@ def padded(weight: Tensor, bias: Tensor | None) -> np.ndarray:
     return F.pad(bias.detach(), (0, -len(bias) % LANES)).numpy()
 
 
+single_spike_if = torch.library.custom_op(
+    "snn_temporal_plugins::single_spike_if", _run, mutates_args=()
+)
+
+
 @single_spike_if.register_fake
 def _(
     times: Tensor,
@@ -99,8 +104,7 @@ def _(
     return _results(times, weight, width)
 
 
-@torch.library.custom_op("snn_temporal_plugins::single_spike_if_backward", mutates_args=())
-def single_spike_if_backward(
+def _run_backward(
     times: Tensor,
     weight: Tensor,
     delta: Tensor,
@@ -137,6 +141,11 @@ def _gradients(
     return grad_times, weight.new_empty(weight.shape if weight_needed else (0,))
 
 
+single_spike_if_backward = torch.library.custom_op(
+    "snn_temporal_plugins::single_spike_if_backward", _run_backward, mutates_args=()
+)
+
+
 @single_spike_if_backward.register_fake
 def _(
     times: Tensor,
@@ -165,11 +174,12 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     times, backward_weight, until, peak, peak_time = ctx.saved_tensors
     rule: Rule = ctx.rule
+    backward: Any = _run_backward if plain(times) else single_spike_if_backward
     gate = None if rule.width is None else (peak, peak_time)
     needed = ctx.needs_input_grad[:2]
     grads: list[Tensor | None] = [None, None, None]  # of times, weight, bias
     for delta, causes in errors(grad_times, grad_potential, until, gate, rule):
-        found = single_spike_if_backward(
+        found = backward(
             times,
             backward_weight,
             delta,
@@ -189,3 +199,13 @@ def _backward(
 
 
 single_spike_if.register_autograd(_backward, setup_context=_setup_context)
+_Direct = function("SingleSpikes", _run, _setup_context, _backward)
+
+
+def spike_times(
+    times: Tensor, weight: Tensor, backward_weight: Tensor, bias: Tensor | None, rule: Rule
+) -> tuple[Tensor, Tensor]:
+    """Spike times and potentials ``[B, O]`` of one layer."""
+    call = _Direct.apply if plain(times) else single_spike_if
+    out, potential, *_ = call(times, weight, backward_weight, bias, *rule)
+    return out, potential

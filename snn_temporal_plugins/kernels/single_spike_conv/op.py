@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...neurons.base import Window
 from ...neurons.single_spike_times import Rule, errors
+from ..common.direct import function, plain
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
 from ..single_spike.op import BITS, padded, scalar_type, weight_rows
@@ -18,8 +19,7 @@ from . import cpu
 CHUNKS = 8  # of the samples, summed one after the other: the same bits for any number of threads
 
 
-@torch.library.custom_op("snn_temporal_plugins::single_spike_if_conv", mutates_args=())
-def single_spike_if_conv(
+def _run(
     times: Tensor,
     weight: Tensor,
     backward_weight: Tensor,
@@ -86,6 +86,11 @@ def _geometry(times: Tensor, weight: Tensor, window: Window) -> tuple[int, ...]:
     return *times.shape[2:4], across, *kernel, *window.stride, top, left, *window.dilation
 
 
+single_spike_if_conv = torch.library.custom_op(
+    "snn_temporal_plugins::single_spike_if_conv", _run, mutates_args=()
+)
+
+
 @single_spike_if_conv.register_fake
 def _(
     times: Tensor,
@@ -105,8 +110,7 @@ def _(
     return _results(times, weight, Window(stride, padding, dilation), width)
 
 
-@torch.library.custom_op("snn_temporal_plugins::single_spike_if_conv_backward", mutates_args=())
-def single_spike_if_conv_backward(
+def _run_backward(
     times: Tensor,
     weight: Tensor,
     error: Tensor,
@@ -157,6 +161,11 @@ def single_spike_if_conv_backward(
     return grad_times.permute(0, 3, 1, 2), total, grad_bias.sum(0)
 
 
+single_spike_if_conv_backward = torch.library.custom_op(
+    "snn_temporal_plugins::single_spike_if_conv_backward", _run_backward, mutates_args=()
+)
+
+
 @single_spike_if_conv_backward.register_fake
 def _(
     times: Tensor,
@@ -194,6 +203,7 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     times, backward_weight, until, peak, peak_time = ctx.saved_tensors
     rule: Rule = ctx.rule
+    backward: Any = _run_backward if plain(times) else single_spike_if_conv_backward
     needed = ctx.needs_input_grad[:2]
     no_peak = peak[:, :0]
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -207,7 +217,7 @@ def _backward(
             parts.append((grad_potential, until, no_peak))
     sums: list[Any] = [None, None, None]  # of times, weight, bias
     for part in parts:
-        found = single_spike_if_conv_backward(
+        found = backward(
             times,
             backward_weight,
             *part,
@@ -228,3 +238,18 @@ def _backward(
 
 
 single_spike_if_conv.register_autograd(_backward, setup_context=_setup_context)
+_Direct = function("ConvolvedSingleSpikes", _run, _setup_context, _backward)
+
+
+def spike_times(
+    times: Tensor,
+    weight: Tensor,
+    backward_weight: Tensor,
+    bias: Tensor | None,
+    window: Window,
+    rule: Rule,
+) -> tuple[Tensor, Tensor]:
+    """Spike times and potentials ``[B, O, H', W']`` of one convolution."""
+    call = _Direct.apply if plain(times) else single_spike_if_conv
+    out, potential, *_ = call(times, weight, backward_weight, bias, *window, *rule)
+    return out, potential
