@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from . import _checks
 from .timed import Timed
 
 
@@ -40,11 +41,17 @@ class DecisionWindow(nn.Module):
     model : nn.Module
         Maps spike times ``[B, ...]`` to ``(times [B, C], potential [B, C])``: ``Timed`` layers in
         a chain, the last with ``return_potential=True``.
+    potential : {"window", "decision"}, default="window"
+        Which potential of an output that did not fire by :math:`m` is returned in training: that
+        of the whole window, or the one it had at the decision. With ``"decision"`` outputs are
+        judged by what they knew when it was made, which decides earlier and more often.
 
     Raises
     ------
     TypeError
         If the model does not return times and potential.
+    ValueError
+        If ``potential`` is none of the two.
 
     Notes
     -----
@@ -64,9 +71,15 @@ class DecisionWindow(nn.Module):
     [[1.0, 0.0], [1.0, 0.0]]
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, potential: str = "window") -> None:
         super().__init__()
         self.model = model
+        self.potential = _checks.choice(
+            "DecisionWindow", "potential", potential, ("window", "decision")
+        )
+
+    def extra_repr(self) -> str:
+        return f"potential={self.potential!r}"
 
     def forward(self, times: Tensor) -> tuple[Tensor, Tensor]:
         """Spike times of the inputs ``[B, ...]`` to times and potentials of the outputs."""
@@ -79,7 +92,9 @@ class DecisionWindow(nn.Module):
         last = out.amin(1) - delay
         seen = times.masked_fill(times > last.view(-1, *[1] * (times.dim() - 1)), float("inf"))
         seen_out, seen_potential = self._run(seen)
-        return _SeenThrough.apply(seen_out, out), _SeenThrough.apply(seen_potential, potential)
+        if self.potential == "window":
+            seen_potential = _SeenThrough.apply(seen_potential, potential)
+        return _SeenThrough.apply(seen_out, out), seen_potential
 
     def _run(self, times: Tensor) -> tuple[Tensor, Tensor]:
         result = self.model(times)

@@ -84,3 +84,30 @@ def test_values_are_those_of_the_whole_window():
 def test_a_model_without_potential_is_refused():
     with pytest.raises(TypeError, match="return_potential=True. Got Tensor"):
         stp.DecisionWindow(nn.Identity())(torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize("delay", [0, 1])
+def test_potentials_at_the_decision_leave_out_what_came_later(delay):
+    torch.manual_seed(3)
+    model = network(delay)
+    times = torch.randint(0, T, (9, 8)).double()
+    out, potential = stp.DecisionWindow(model, potential="decision")(times)
+    want, whole = model(times)
+    assert torch.equal(out, want)
+    hidden = model[0](times)
+    weight = model[1].synapse.weight
+    differs = 0
+    for b in range(9):
+        seen = hidden[b] <= out[b].min() - delay
+        for c in range(3):
+            if out[b, c] > out[b].min():
+                torch.testing.assert_close(potential[b, c], weight[c] @ seen.double())
+                differs += not torch.isclose(potential[b, c], whole[b, c])
+    assert differs > 5
+    potential.sum().backward()
+    assert torch.isfinite(weight.grad).all() and weight.grad.any()
+
+
+def test_unknown_potential_is_named():
+    with pytest.raises(ValueError, match="potential must be one of 'window', 'decision'; got 'no'"):
+        stp.DecisionWindow(network(0), potential="no")
