@@ -34,30 +34,43 @@ def mixed(mean: float, spread: float) -> Callable[[Tensor], Tensor]:
     return lambda weight: nn.init.normal_(weight, mean, spread)
 
 
-def network(rule: str, *, hidden: int = 400, inputs: int = 784, classes: int = 10, beta: float):
-    """Two event-driven layers that map spike times to output times and potentials."""
-    surrogate = rule != "paper"
-    norm = None if rule == "A" else "sum"
+def network(
+    rule: str,
+    *,
+    hidden: int = 400,
+    inputs: int = 784,
+    classes: int = 10,
+    beta: float | None = None,
+    slack: float = 1.0,
+) -> nn.Module:
+    """Two event-driven layers that map spike times to output times and potentials.
+
+    ``beta`` is the homeostatic term of the rules on time targets, ``slack`` multiplies the
+    threshold of the outputs while they are trained.
+    """
+    surrogate, timing = rule != "paper", rule in ("paper", "C")
+    error = {
+        "error_norm": None if rule == "A" else "sum",
+        "beta": (0.1 if beta is None else beta) if timing else 0.0,
+    }
     first = stp.Timed(
         nn.Linear(inputs, hidden, bias=False),
         stp.SingleSpikeIF(THRESHOLD, delay=1, gate="triangle" if surrogate else "spike"),
         t_max=T_MAX,
-        init=mixed(0.8, 2.0) if surrogate else (0.0, 5.0),
-        error_norm=norm,
-        beta=beta,
+        init=mixed(0.4, 2.0) if surrogate else (0.0, 5.0),
+        **error,
     )
     second = stp.Timed(
         nn.Linear(hidden, classes, bias=False),
-        stp.SingleSpikeIF(THRESHOLD, delay=1),
+        stp.SingleSpikeIF(THRESHOLD * slack, delay=1),
         t_max=T_MAX,
         init=mixed(0.0, 5.0) if surrogate else (0.0, 48.0),
-        error_norm=norm,
-        beta=beta,
         error_to_silent=surrogate,
         return_potential=True,
+        **error,
     )
     model = nn.Sequential(first, second)
-    return stp.DecisionWindow(model) if rule in ("A", "B") else model
+    return model if timing else stp.DecisionWindow(model)
 
 
 class Training:
@@ -69,24 +82,37 @@ class Training:
         Learning rule.
     steps, epochs : int
         Batches per epoch, and epochs: the step size depends on them.
-    batch_size : int
-        Sizes the average: about eight epochs' worth of 500 batches.
-    options : of :func:`network`
+    gamma : float, optional
+        Time margin of the rules on time targets, in steps.
+    pull : float, default=0
+        Extra error on a label that stayed silent, with every output silent.
+    options
+        Of :func:`network`.
     """
 
     def __init__(
-        self, rule: str, *, steps: int, epochs: int, gamma: float | None = None, **options
+        self,
+        rule: str,
+        *,
+        steps: int,
+        epochs: int,
+        gamma: float | None = None,
+        pull: float = 0.0,
+        **options,
     ):
-        beta = 0.1 if rule in ("paper", "C") else 0.0
-        self.rule, self.model = rule, network(rule, beta=beta, **options)
+        self.rule, self.pull, self.model = rule, pull, network(rule, **options)
         self.first, self.second = [m for m in self.model.modules() if isinstance(m, stp.Timed)]
+        threshold = self.second.neuron.threshold
         if rule in ("paper", "C"):
             gamma = gamma or (5 if rule == "paper" else 30)
             self.loss = stp.RankOrderLoss(T_MAX, gamma=gamma, reduction="sum")
-            decay = lambda step: 0.92 ** (step // steps)  # noqa: E731
         else:
-            self.loss = stp.PotentialMarginLoss(THRESHOLD, reduction="sum")
-            decay = lambda step: 1 - step / (steps * epochs)  # noqa: E731
+            self.loss = stp.PotentialMarginLoss(threshold, margin=threshold, reduction="sum")
+
+        def decay(step: int) -> float:
+            linear = 1 - step / (steps * epochs)
+            return linear if rule in ("A", "B") else 0.92 ** (step // steps)
+
         self.optimizer = self._optimizer()
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
@@ -104,7 +130,11 @@ class Training:
         """Train on one batch; returns how many samples were right before."""
         out, potential = self.model(times)
         self.optimizer.zero_grad()
-        self.loss(out, labels, potential=potential).backward()
+        loss = self.loss(out, labels, potential=potential)
+        if self.pull:
+            silent = torch.isinf(out).all(1)
+            loss = loss - self.pull * potential.gather(1, labels[:, None])[silent].sum()
+        loss.backward()
         self.optimizer.step()
         self.schedule.step()
         self.average.update_parameters(self.model)
