@@ -47,7 +47,7 @@ def _one_sample(owner: str, name: str, values: Tensor, dims: int) -> Tensor:
 def raster(
     times: Tensor | Mapping[str, Tensor], *, t_max: float | None = None, ax: Any = None
 ) -> Any:
-    """Spikes of one sample, one dot per spike, layer above layer.
+    """Spikes of one sample, one mark per spike, layer above layer in bands of one height.
 
     Parameters
     ----------
@@ -73,18 +73,18 @@ def raster(
     >>> ax = stp.plot.raster({"hidden": torch.rand(1, 8) * 9, "output": torch.tensor([4.0, 7.0])})
     """
     layers = times if isinstance(times, Mapping) else {"neurons": times}
-    ax, offset, ticks = _axes(ax), 0, []
-    for colour, (name, layer) in zip(COLOURS, layers.items(), strict=False):
+    ax, names = _axes(ax), []
+    for band, (name, layer) in enumerate(layers.items()):
         layer = layer.flatten(1) if layer.dim() > 1 else layer
         layer = _one_sample("raster", f"times[{name!r}]", layer, 1)
         fired = torch.isfinite(layer)
-        rows = offset + fired.nonzero().flatten()
-        ax.plot(layer[fired], rows, "|" if len(layer) < 60 else ".", color=colour, ms=4)
-        share = f"{int(fired.sum())} of {len(layer)} fired"
-        ticks.append((offset + len(layer) / 2, f"{name}\n{share}"))
-        offset += len(layer) + max(2, len(layer) // 20)
-    ax.set(title="Spikes", xlabel="time step", xlim=(0, t_max), ylim=(-2, offset))
-    ax.set_yticks(*zip(*ticks, strict=True))
+        rows = band + 0.05 + 0.9 * (fired.nonzero().flatten() + 0.5) / len(layer)
+        few = len(layer) < 60
+        colour = COLOURS[band % len(COLOURS)]
+        ax.plot(layer[fired], rows, "|" if few else ".", color=colour, ms=8 if few else 4)
+        names.append(f"{name}\n{int(fired.sum())} of {len(layer)} fired")
+    ax.set(title="Spikes", xlabel="time step", xlim=(0, t_max), ylim=(0, len(names)))
+    ax.set_yticks([band + 0.5 for band in range(len(names))], names)
     ax.tick_params("y", length=0)
     return ax
 

@@ -224,7 +224,8 @@ for steps in jitter:
 axes = plt.figure(figsize=(6, 3.6), layout="constrained").subplots()
 for name, label in (("authors", "as the authors count"), ("strict", "strict")):
     axes.plot(jitter, [100 * robust[steps][name] for steps in jitter], "o-", label=label)
-axes.set(title="Jitter of the input spikes", xlabel="largest shift (steps)", ylabel="accuracy (%)")
+axes.set(title="Jitter of the input spikes", xlabel="largest shift (steps)", ylim=(80, 100))
+axes.set_ylabel("accuracy (%)")
 axes.legend(frameon=False)
 plt.show()
 
