@@ -60,6 +60,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../tutorials",
     "gallery_dirs": "auto_tutorials",
     "filename_pattern": r"/plot_",
+    "ignore_pattern": r"(^|/)(?!plot_)[^/]*\.py$",  # long runs and helpers are no pages
     "within_subsection_order": "FileNameSortKey",
     "subsection_order": [
         "../tutorials/01_basics",

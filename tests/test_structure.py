@@ -143,6 +143,7 @@ def parameters_of(thing):
 def sections(docstring):
     """Sections of a numpydoc docstring: title -> text."""
     parts = re.split(r"^(\w[\w ]*)\n-{3,}\n", inspect.cleandoc(docstring), flags=re.MULTILINE)
+    assert len(set(parts[1::2])) == len(parts[1::2]), "a section appears twice"
     return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
 
 

@@ -166,16 +166,6 @@ def reset_(model: nn.Module) -> nn.Module:
     Parameters
     ----------
     model : nn.Module
-        Any model.
-
-    Returns
-    -------
-    nn.Module
-        ``model`` itself.
-
-    Parameters
-    ----------
-    model : nn.Module
         Changed in place.
 
     Returns
