@@ -231,7 +231,7 @@ class _NormalizeError(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, None]:
         parts = [grad for grad in (grad_times, grad_potential) if grad is not None]
         error = parts[0] if len(parts) == 1 else parts[1] - parts[0]
-        length = error.flatten(1).norm(dim=1)
+        length = torch.linalg.vector_norm(error.flatten(1), dim=1)
         wanted = 1 / len(error) if ctx.mean else 1.0
         scale = (wanted / length).masked_fill_(length == 0, 0.0)
         scale = scale.view(-1, *[1] * (error.dim() - 1))

@@ -13,11 +13,16 @@ def plain(x: Tensor) -> bool:
     return type(x) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
 
 
-def function(name: str, forward: Any, setup_context: Any, backward: Any) -> Any:
+def function(name: str, run: Any, setup_context: Any, backward: Any) -> Any:
     """Autograd function made from what an operator is made from."""
+
+    def forward(ctx: Any, *inputs: Any) -> Any:  # with a setup_context of its own torch would
+        output = run(*inputs)  # inspect the signature in every call
+        setup_context(ctx, inputs, output)
+        return output
+
     members = {
         "forward": staticmethod(forward),
-        "setup_context": staticmethod(setup_context),
         "backward": staticmethod(torch.autograd.function.once_differentiable(backward)),
     }
     return type(name, (torch.autograd.Function,), members)
