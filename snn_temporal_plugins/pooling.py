@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import torch.nn.functional as F
@@ -11,7 +12,40 @@ from . import _backends, _checks
 from .codes import first_spike_times, spike_train
 
 
-class FirstSpikePool2d(nn.Module):
+class _Pool2d(nn.Module):
+    """What poolings share: the window and the choice of an implementation."""
+
+    backends = ("numba",)
+    _operator: str  #: its folder in ``kernels``
+
+    def __init__(self, kernel: int, backend: str) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        self.kernel = _checks.integer(owner, "kernel", kernel, 1)
+        self.backend = _checks.choice(owner, "backend", backend, ("auto", "torch", *self.backends))
+        self._choose()
+
+    def _choose(self) -> None:
+        owner = type(self).__name__
+        self._chosen = _backends.load(owner, self.backend, self.backends, self.load_backend)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._choose()  # of this machine
+
+    def load_backend(self, backend: str) -> None:
+        """Import what one of ``backends`` needs; ``ImportError`` if it is not installed."""
+        importlib.import_module(f"{__package__}.kernels.{self._operator}.op")
+
+    def extra_repr(self) -> str:
+        chosen = _backends.describe(self.backend, self._chosen)
+        return f"{self._constants()}, backend={chosen!r}"
+
+    def _constants(self) -> str:
+        return f"kernel={self.kernel}"
+
+
+class FirstSpikePool2d(_Pool2d):
     r"""Earliest spike of each window.
 
     .. math:: t_{out} = \min_{i \in \text{window}} t_i
@@ -21,6 +55,9 @@ class FirstSpikePool2d(nn.Module):
     kernel : int
         Height and width of the window, in pixels; windows do not overlap, and what is left over
         at the right and lower border is dropped, as in ``nn.MaxPool2d``.
+    backend : {"auto", "torch", "numba"}, default="auto"
+        ``"torch"`` is the reference; ``"auto"`` takes the kernel where it is installed and the
+        images are on the CPU.
 
     Raises
     ------
@@ -45,17 +82,19 @@ class FirstSpikePool2d(nn.Module):
     [3.0]
     """
 
-    def __init__(self, kernel: int) -> None:
-        super().__init__()
-        self.kernel = _checks.integer("FirstSpikePool2d", "kernel", kernel, 1)
+    _operator = "first_spike_pool"
 
-    def extra_repr(self) -> str:
-        return f"kernel={self.kernel}"
+    def __init__(self, kernel: int, *, backend: str = "auto") -> None:
+        super().__init__(kernel, backend)
 
     def forward(self, spikes: Tensor) -> Tensor:
         """Pool spike times ``[B, C, H, W]`` or a spike train ``[T, B, C, H, W]``."""
         if spikes.dim() == 4:
             _checks.spike_times("FirstSpikePool2d", spikes)
+            if _backends.on(self.backend, self._chosen, spikes) == "numba":
+                from .kernels.first_spike_pool.op import pool
+
+                return pool(spikes, self.kernel)
             return -F.max_pool2d(-spikes, self.kernel)
         if spikes.dim() == 5:
             return spike_train(self(first_spike_times(spikes)), len(spikes)).to(spikes.dtype)
@@ -65,7 +104,7 @@ class FirstSpikePool2d(nn.Module):
         )
 
 
-class SumPool2d(nn.Module):
+class SumPool2d(_Pool2d):
     r"""Scaled sum of each window.
 
     .. math:: y = s \sum_{i \in \text{window}} x_i
@@ -101,27 +140,14 @@ class SumPool2d(nn.Module):
     [2.0, 2.0, 2.0, 2.0]
     """
 
-    backends = ("numba",)
+    _operator = "sum_pool"
 
     def __init__(self, kernel: int = 2, scale: float = 1.1, *, backend: str = "auto") -> None:
-        super().__init__()
-        owner = "SumPool2d"
-        self.kernel = _checks.integer(owner, "kernel", kernel, 1)
-        self.scale = _checks.positive(owner, "scale", scale)
-        self.backend = _checks.choice(owner, "backend", backend, ("auto", "torch", *self.backends))
-        self._chosen = _backends.load(owner, self.backend, self.backends, self.load_backend)
+        super().__init__(kernel, backend)
+        self.scale = _checks.positive("SumPool2d", "scale", scale)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._chosen = _backends.load("SumPool2d", self.backend, self.backends, self.load_backend)
-
-    def load_backend(self, backend: str) -> None:
-        """Import what one of ``backends`` needs; ``ImportError`` if it is not installed."""
-        from .kernels.sum_pool import op  # noqa: F401
-
-    def extra_repr(self) -> str:
-        chosen = _backends.describe(self.backend, self._chosen)
-        return f"kernel={self.kernel}, scale={self.scale:g}, backend={chosen!r}"
+    def _constants(self) -> str:
+        return f"{super()._constants()}, scale={self.scale:g}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool ``[B, C, H, W]`` or ``[T, B, C, H, W]``."""

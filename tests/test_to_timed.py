@@ -129,9 +129,10 @@ def test_potential_of_something_that_is_no_unit_is_refused():
         stp.to_timed(model, t_max=STEPS, return_potential=True)
 
 
-def test_pool_passes_the_earliest_spike_and_its_gradient():
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_pool_passes_the_earliest_spike_and_its_gradient(backend):
     times = torch.tensor([[[[5.0, 3.0, INF], [INF, 9.0, INF], [1.0, 1.0, 1.0]]]]).requires_grad_()
-    pooled = stp.FirstSpikePool2d(2)(times)
+    pooled = stp.FirstSpikePool2d(2, backend=backend)(times)
     assert pooled.flatten().tolist() == [3.0]
     (2.5 * pooled).sum().backward()
     want = torch.zeros(3, 3)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...neurons.base import Window
 from ...neurons.single_spike_times import Rule, errors
 from ..common.direct import function, plain
+from ..common.images import channels_last
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
 from ..single_spike.op import BITS, padded, scalar_type, weight_rows
@@ -43,8 +44,8 @@ def _run(
     """
     result = _results(times, weight, Window(stride, padding, dilation), width)
     scalar = scalar_type(times)
-    inputs = _last(times).flatten(1).numpy()
-    rows = weight_rows(_last(weight).flatten(1)).numpy()
+    inputs = channels_last(times).flatten(1).numpy()
+    rows = weight_rows(channels_last(weight).flatten(1)).numpy()
     run_blocks(
         cpu.forward,
         len(times),
@@ -56,7 +57,7 @@ def _run(
         scalar(delay),
         scalar(t_max),
         _geometry(times, weight, Window(stride, padding, dilation)),
-        *(_last(tensor).flatten(1, 2).numpy() for tensor in result),
+        *(channels_last(tensor).flatten(1, 2).numpy() for tensor in result),
     )
     return result
 
@@ -71,11 +72,6 @@ def _results(
         times.new_empty(size).permute(0, 3, 1, 2) for size in (shape, shape, shape, peaks, peaks)
     )
     return out, potential, until, peak, peak_time
-
-
-def _last(images: Tensor) -> Tensor:
-    """Images with their channels last, ``[B, H, W, C]``; no copy if they lie so in memory."""
-    return images.detach().permute(0, 2, 3, 1).contiguous()
 
 
 def _geometry(times: Tensor, weight: Tensor, window: Window) -> tuple[int, ...]:
@@ -134,7 +130,7 @@ def _run_backward(
     """
     scalar = scalar_type(times)
     window = Window(stride, padding, dilation)
-    inputs, last = _last(times), _last(weight)
+    inputs, last = channels_last(times), channels_last(weight)
     taps = last[0].numel()
     carriers = F.pad(last.flatten(1), (0, -taps % LANES))
     grad_times = inputs.new_empty(inputs.shape if times_needed else (len(times), 0, 0, 0))
@@ -144,7 +140,7 @@ def _run_backward(
         cpu.backward,
         CHUNKS,
         inputs.flatten(1).numpy(),
-        *(_last(tensor).flatten(1, 2).numpy() for tensor in (until, error, peak)),
+        *(channels_last(tensor).flatten(1, 2).numpy() for tensor in (until, error, peak)),
         scalar(threshold),
         scalar(1 if width is None else width),
         scalar(t_max if error_to_silent else float("nan")),  # no time is >= NaN
