@@ -57,7 +57,7 @@ def network(
         nn.Linear(inputs, hidden, bias=False),
         stp.SingleSpikeIF(THRESHOLD, delay=1, gate="triangle" if surrogate else "spike"),
         t_max=T_MAX,
-        init=mixed(0.4, 2.0) if surrogate else (0.0, 5.0),
+        init=mixed(0.8, 2.0) if surrogate else (0.0, 5.0),
         **error,
     )
     second = stp.Timed(
@@ -70,7 +70,7 @@ def network(
         **error,
     )
     model = nn.Sequential(first, second)
-    return model if timing else stp.DecisionWindow(model)
+    return model if timing else stp.DecisionWindow(model, potential="decision")
 
 
 class Training:
@@ -122,7 +122,7 @@ class Training:
             return torch.optim.SGD(self.model.parameters(), lr=0.8, fused=True)
         groups = [
             {"params": self.first.parameters(), "lr": 0.1, "weight_decay": 1e-3},
-            {"params": self.second.parameters(), "lr": 1.0, "weight_decay": 1e-4},
+            {"params": self.second.parameters(), "lr": 0.5, "weight_decay": 2e-4},
         ]
         return torch.optim.AdamW(groups, eps=1e-6, fused=True)
 
