@@ -24,7 +24,8 @@ def options(description: str, *, epochs: int, **more: Any) -> argparse.ArgumentP
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **more
     )
-    parser.add_argument("--epochs", type=int, default=epochs, help="passes over the images")
+    passes = "passes over the images" + ("" if epochs else "; 0: as the page takes")
+    parser.add_argument("--epochs", type=int, default=epochs, help=passes)
     parser.add_argument("--seed", type=int, default=0, help="of weights and order of the images")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
     full = os.environ.get("SNN_TEMPORAL_FULL") == "1"

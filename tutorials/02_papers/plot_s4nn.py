@@ -37,6 +37,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
+docs = Path(stp.__file__).parents[1] / "docs"
 parser = _training.options("S4NN on MNIST: one spike per neuron, the first one decides.", epochs=0)
 parser.add_argument("--hidden", type=int, default=400, help="hidden neurons")
 parser.add_argument("--output", type=Path, help="result file of a full run")
@@ -183,6 +184,8 @@ pair = [int(test.labels[shown]), int(rival)]
 stp.plot.potential_traces(
     trace[:, 0, pair], THRESHOLD, labels=[f"digit {pair[0]} (label)", f"digit {pair[1]}"], ax=right
 )
+if options.full:
+    figure.savefig(docs / "images" / "first_spike.png", dpi=110)  # the picture of the README
 plt.show()
 
 # %%
@@ -240,18 +243,15 @@ plt.show()
 # rules C (first two), B (all three) and A (all three, with AdamW instead of normalised SGD).
 # Full runs of all of them are in ``docs/results/s4nn``, made by ``run_s4nn.py``:
 
-results = Path(_results.__file__).parents[1] / "docs" / "results" / "s4nn"
-rows = [
-    _results.load(file)
-    for file in sorted(results.glob("mnist_rule_*seed*.json"))
-    if "validation" not in file.name
-]
-print("rule     epochs seed   strict  silent wrong  authors  CPU s")
+files = sorted((docs / "results" / "s4nn").glob("mnist_rule_*.json"))
+rows = [_results.load(file) for file in files if "validation" not in file.name]
+print(f"{'rule':<14} epochs seed   strict  silent wrong  authors  CPU s")
 for row in rows:
     plain, settings = row["figures"]["plain"], row["settings"]
     name = settings["rule"] + (" +shift" if settings["shift"] else "")
+    name += f" beta {settings['beta']:g}" if settings["beta"] is not None else ""
     print(
-        f"{name:<8}{settings['epochs']:>7}{row['seed']:>5}{plain['strict']:>9.2%}"
+        f"{name:<14}{settings['epochs']:>7}{row['seed']:>5}{plain['strict']:>9.2%}"
         f"{plain['strict_silent_wrong']:>14.2%}{plain['authors']:>9.2%}"
         f"{row['figures']['cpu_seconds']:>7.0f}"
     )
@@ -267,7 +267,7 @@ table = [
     ("the authors' published weights", "96.69", "95.29"),
     (f"this run, {len(train):,} images", f"{figures['authors']:.2%}", f"{figures['strict']:.2%}"),
 ]
-full = Path(_results.__file__).parents[1] / "docs" / "results" / "s4nn_mnist.json"
+full = docs / "results" / "s4nn_mnist.json"
 if full.exists() and not options.full:
     stored = _results.load(full)["figures"]["test"]
     table.append(("--full, 60,000 images", f"{stored['authors']:.2%}", f"{stored['strict']:.2%}"))
