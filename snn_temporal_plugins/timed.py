@@ -204,7 +204,7 @@ class Timed(nn.Module):
                 )
 
     def _warn_if_silent(self, out: Tensor) -> None:
-        if out.numel() and out.detach().min().item() == float("inf"):
+        if out.numel() and out.detach().amin().item() == float("inf"):
             self._warned_silent = True
             warnings.warn(
                 f"all {out[0].numel()} neurons of a Timed layer stayed silent for a whole batch "

@@ -179,3 +179,56 @@ def test_operator_passes_the_checks_of_torch(width, bias):
         (*backward, *rule),
         test_utils=("test_schema", "test_faketensor"),
     )
+
+
+def network(**options):
+    """Two convolutions with a pool between them, partly silent."""
+    torch.manual_seed(0)
+    convs = nn.Conv2d(1, 4, 3, bias=False), nn.Conv2d(4, 2, 2, stride=2, groups=2)
+    nn.init.normal_(convs[0].weight, 0.3, 0.6)
+    nn.init.normal_(convs[1].weight, 0.2, 0.6)
+    gate = stp.SingleSpikeIF(0.9, gate="triangle")
+    first, second = (
+        stp.Timed(conv, neuron, t_max=30, error_to_silent=True, **options)
+        for conv, neuron in zip(convs, (gate, stp.SingleSpikeIF(0.7)), strict=True)
+    )
+    times = torch.randint(0, 30, (5, 1, 10, 10)).float()
+    times[:, :, ::3] = INF
+    return nn.Sequential(first, stp.FirstSpikePool2d(2), second), times
+
+
+# Inside torch: dynamo makes an instance of a Function, inductor imports torch.jit.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*is deprecated. Please switch to:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Trying to register:UserWarning")
+@pytest.mark.parametrize(
+    "compiler", ["eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow)]
+)
+def test_compiled_as_one_graph(compiler):
+    results = []
+    for compiled in (False, True):
+        model, times = network(error_norm="mean")
+        run = torch.compile(model, fullgraph=True, backend=compiler) if compiled else model
+        out = run(times)
+        (out.clamp(max=30) * torch.arange(2)).sum().backward()
+        results.append([out.detach(), *(parameter.grad for parameter in model.parameters())])
+    torch._dynamo.reset()
+    assert torch.isinf(results[0][0]).any() and torch.isfinite(results[0][0]).any()
+    assert all(gradient.any() for gradient in results[0][1:])
+    for eager, fast in zip(*results, strict=True):
+        torch.testing.assert_close(eager, fast)
+
+
+def test_exported_with_any_batch_size():
+    model, times = network()
+    batch = torch.export.Dim("batch", min=2)
+    program = torch.export.export(model.eval(), (times,), dynamic_shapes=({0: batch},))
+    for size in (5, 3):
+        assert torch.equal(program.module()(times[:size]), model(times[:size]))
+
+
+def test_autocast_leaves_the_kernel_in_single_precision():
+    model, times = network(error_norm="sum")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model(times)
+    assert out.dtype == torch.float32 and torch.equal(out, model(times))
