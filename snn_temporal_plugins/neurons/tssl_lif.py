@@ -111,6 +111,8 @@ class TSSLLIF(ClockedNeuron):
     :meth:`forward`, and truncating or carrying the state works as usual. A gradient on the last
     potential counts as coming from the next step.
 
+    *Stock neurons* with the same spikes: ``frontends.stock.to_stock``.
+
     *Silent neurons* put out zeros and get the sigmoid's gradient, never less than 0.0017 of
     :math:`G` (at the default width).
 
