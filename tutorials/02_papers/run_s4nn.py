@@ -120,7 +120,7 @@ def main() -> None:
     name = args.name or "_".join(
         [args.data, f"rule_{args.rule}", str(args.hidden), f"{args.epochs}epochs"]
         + [f"shift{args.shift}"] * bool(args.shift)
-        + [f"beta{args.beta:g}"] * (args.beta is not None)
+        + [f"beta{args.beta}"] * (args.beta is not None)
         + [f"seed{args.seed}"]
         + ["validation"] * args.validate
     )
