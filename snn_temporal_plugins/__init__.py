@@ -43,10 +43,12 @@ from .losses import SpikeTrainLoss as SpikeTrainLoss
 from .losses import TargetTimeLoss as TargetTimeLoss
 from .neurons import TSSLLIF as TSSLLIF
 from .neurons import ClockedNeuron as ClockedNeuron
+from .neurons import ExactLIF as ExactLIF
 from .neurons import HerdingQuantizer as HerdingQuantizer
 from .neurons import HerdingReLU as HerdingReLU
 from .neurons import SingleSpikeIF as SingleSpikeIF
 from .neurons import TimedNeuron as TimedNeuron
+from .neurons import TruncatedSpikesWarning as TruncatedSpikesWarning
 from .over_time import OverTime as OverTime
 from .over_time import StaticInput as StaticInput
 from .plugins import NeuronSpec as NeuronSpec

@@ -58,6 +58,14 @@ def positive(owner: str, name: str, value: float) -> float:
     return number
 
 
+def time_constant(owner: str, name: str, value: float) -> float:
+    """Return ``value`` as float, or raise unless it is positive; ``inf`` is no leak."""
+    number = _number(owner, name, value)
+    if not number > 0:
+        raise ValueError(f"{owner}: {name} must be positive (inf: no leak), got {value!r}.")
+    return number
+
+
 def non_negative(owner: str, name: str, value: float) -> float:
     """Return ``value`` as float, or raise unless it is a finite number of at least 0."""
     number = _number(owner, name, value)

@@ -31,9 +31,9 @@ class Timed(nn.Module):
         current, added at every step.
     neuron : TimedNeuron
         For instance :class:`~snn_temporal_plugins.SingleSpikeIF`.
-    t_max : int, optional
-        Number of steps T of the window: inputs at or after it never act, and a spike that would
-        leave the neuron at or after it is none. Needed with a bias.
+    t_max : int (float for a neuron with continuous times), optional
+        Number of steps T of the window, or its end: inputs at or after it never act, and a spike
+        that would leave the neuron at or after it is none. Needed with a bias.
     init : tuple of two floats or callable, optional
         ``(low, high)`` draws the weights uniformly; a callable gets the weight tensor. By default
         they stay as they are.
@@ -88,7 +88,7 @@ class Timed(nn.Module):
         synapse: nn.Module,
         neuron: TimedNeuron,
         *,
-        t_max: int | None = None,
+        t_max: float | None = None,
         init: tuple[float, float] | Callable[[Tensor], Any] | None = None,
         error_norm: str | None = None,
         beta: float = 0.0,
@@ -100,13 +100,7 @@ class Timed(nn.Module):
         check_synapse("Timed", synapse)
         if not isinstance(neuron, TimedNeuron):
             raise TypeError(f"Timed: neuron must be a TimedNeuron, got {type(neuron).__name__}.")
-        if t_max is not None:
-            _checks.integer("Timed", "t_max", t_max, 1)
-        elif getattr(synapse, "bias", None) is not None:
-            raise ValueError(
-                "Timed: a bias is a current at every step, so it needs t_max (the number of "
-                f"steps); give t_max, or build {type(synapse).__name__} with bias=False."
-            )
+        _check_window(synapse, neuron, t_max)
         self.synapse: Any = synapse
         self.neuron, self.t_max, self.init = neuron, t_max, init
         self.error_norm = _checks.choice("Timed", "error_norm", error_norm, (None, "sum", "mean"))
@@ -161,7 +155,8 @@ class Timed(nn.Module):
         if isinstance(synapse, PackedLinear):
             self._check(times, synapse.outline())
             if synapse.serves(self.neuron, times, self._backend_for(times)):
-                return synapse.solve(self.neuron, times, self.t_max, potential)
+                t_max: Any = self.t_max  # packed neurons count steps
+                return synapse.solve(self.neuron, times, t_max, potential)
         weight, backward_weight = event_weights(synapse)
         self._check(times, weight)
         options = {
@@ -171,6 +166,7 @@ class Timed(nn.Module):
             "beta": self.beta * (len(times) if self.error_norm == "mean" else 1),
             "error_to_silent": self.error_to_silent,
             "backend": self._backend_for(times),
+            **self.neuron.layer_options(synapse, potential),
         }
         if weight.dim() == 4:
             return convolve(self.neuron, synapse, times, weight, options)
@@ -213,6 +209,25 @@ class Timed(nn.Module):
                 SilentLayerWarning,
                 stacklevel=3,
             )
+
+
+def _check_window(synapse: nn.Module, neuron: TimedNeuron, t_max: float | None) -> None:
+    """Raise unless the window, the bias and the neuron's idea of time belong together."""
+    kind, biased = type(synapse).__name__, getattr(synapse, "bias", None) is not None
+    if neuron.continuous and biased:
+        raise ValueError(
+            f"Timed: {type(neuron).__name__} has no time steps, and a bias is a current at every "
+            f"step; build {kind} with bias=False, and add an input that fires at a fixed time."
+        )
+    if t_max is None and biased:
+        raise ValueError(
+            "Timed: a bias is a current at every step, so it needs t_max (the number of "
+            f"steps); give t_max, or build {kind} with bias=False."
+        )
+    if t_max is not None and neuron.continuous:
+        _checks.positive("Timed", "t_max", t_max)
+    elif t_max is not None:
+        _checks.integer("Timed", "t_max", t_max, 1)  # type: ignore[arg-type]
 
 
 class _NormalizeError(torch.autograd.Function):

@@ -105,12 +105,20 @@ class TimedNeuron(nn.Module, ABC):
     backends : tuple of str
         Implementations that exist beside ``"torch"``, the reference; the fastest first. They
         run on the CPU.
+    continuous : bool
+        Whether times are real numbers instead of steps: then ``t_max`` may be one, too, and there
+        is no bias, which is a current per step.
     """
 
     backends: ClassVar[tuple[str, ...]] = ()
+    continuous: ClassVar[bool] = False
 
     def load_backend(self, backend: str) -> None:
         """Import what one of ``backends`` needs; ``ImportError`` if it is not installed."""
+
+    def layer_options(self, synapse: Any, potential: bool) -> dict[str, Any]:
+        """Further arguments of :meth:`spike_times` from the synapse, and if potentials count."""
+        return {}
 
     @abstractmethod
     def spike_times(
@@ -120,7 +128,7 @@ class TimedNeuron(nn.Module, ABC):
         *,
         backward_weight: Tensor | None = None,
         bias: Tensor | None = None,
-        t_max: int | None = None,
+        t_max: float | None = None,
         beta: float = 0.0,
         error_to_silent: bool = False,
         backend: str = "torch",
@@ -137,8 +145,8 @@ class TimedNeuron(nn.Module, ABC):
             Weights that carry the error back to the inputs; by default ``weight``.
         bias : Tensor of shape [O], optional
             Constant current, added at every step.
-        t_max : int, optional
-            Number of steps of the window. Inputs at or after it never act.
+        t_max : int (float for continuous times), optional
+            Number of steps of the window, or its end. Inputs at or after it never act.
         beta : float, default=0.0
             Homeostatic term of the error that is passed back (S4NN only).
         error_to_silent : bool, default=False
@@ -160,7 +168,7 @@ class TimedNeuron(nn.Module, ABC):
         *,
         backward_weight: Tensor | None = None,
         bias: Tensor | None = None,
-        t_max: int | None = None,
+        t_max: float | None = None,
         beta: float = 0.0,
         error_to_silent: bool = False,
         backend: str = "torch",

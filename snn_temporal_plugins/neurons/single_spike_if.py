@@ -225,7 +225,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         *,
         backward_weight: Tensor | None = None,
         bias: Tensor | None = None,
-        t_max: int | None = None,
+        t_max: float | None = None,
         beta: float = 0.0,
         error_to_silent: bool = False,
         backend: str = "torch",
@@ -258,7 +258,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         *,
         backward_weight: Tensor | None = None,
         bias: Tensor | None = None,
-        t_max: int | None = None,
+        t_max: float | None = None,
         beta: float = 0.0,
         error_to_silent: bool = False,
         backend: str = "torch",
@@ -272,13 +272,13 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         rule = self._rule(t_max, beta, error_to_silent)
         return op.spike_times(times, weight, backward_weight, bias, window, rule)
 
-    def _rule(self, t_max: int | None, beta: float, error_to_silent: bool) -> Rule:
+    def _rule(self, t_max: float | None, beta: float, error_to_silent: bool) -> Rule:
         limit = float("inf") if t_max is None else float(t_max)
         width = self.width if self.gate == "triangle" else None
         return Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
 
     def _drive(
-        self, times: Tensor, weight: Tensor, backward_weight: Tensor, t_max: int | None
+        self, times: Tensor, weight: Tensor, backward_weight: Tensor, t_max: float | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Append one input per step of the late drive, which spikes in that step."""
         assert self.late_drive is not None

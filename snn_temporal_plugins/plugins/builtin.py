@@ -76,6 +76,14 @@ HERDING_QUANTIZER = NeuronSpec(
     aliases=("sigma_delta",),
 )
 
+EXACT_LIF = NeuronSpec(
+    "exact_lif",
+    "snn_temporal_plugins.neurons:ExactLIF",
+    summary="Leaky integrate-and-fire neuron with exact gradients of all its spike times",
+    reference="after Yamamoto, Sakemi and Aihara, arXiv:2211.16113",
+    aliases=("multispike",),
+)
+
 TSSL_LIF = NeuronSpec(
     "tssl_lif",
     "snn_temporal_plugins.neurons:TSSLLIF",

@@ -1,0 +1,1 @@
+"""Event-driven kernels of the exact LIF neuron."""

@@ -1,0 +1,1 @@
+"""Reverse sweep of the exact LIF neuron."""

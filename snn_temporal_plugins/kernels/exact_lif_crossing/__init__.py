@@ -1,0 +1,1 @@
+"""Threshold crossings of one exact LIF neuron."""
