@@ -11,8 +11,8 @@ the loss and the accuracy; the plan says so.
 # %%
 # The model
 # ---------
-# The fully connected network of snnTorch's fifth tutorial, written for inputs that change over time:
-# states are passed around explicitly, and a loop runs over the steps.
+# The fully connected network of snnTorch's fifth tutorial, written for inputs that change over
+# time: states are passed around explicitly, and a loop runs over the steps.
 
 import matplotlib.pyplot as plt
 import snntorch as snn
@@ -66,13 +66,14 @@ print(net)
 # %%
 # One spike per pixel
 # -------------------
-# Bright pixels fire early, black ones never. Fresh weights are made small and mostly positive, so
-# that every unit gets over its threshold of 1 somewhere in the window.
+# Bright pixels fire early, black ones never. Fresh weights fit a leaky neuron that gets input in
+# every step; :func:`~snn_temporal_plugins.calibrate_` scales them, layer by layer, until a third of
+# the single-spike units fires.
 
 digits = stp.datasets.load("mnist", "train")
 unseen = stp.datasets.load("mnist", "test")
 print(digits)
-order = torch.randperm(len(digits))[:4000]
+order = torch.randperm(len(digits))[:6000]
 images, labels = digits.images[order], digits.labels[order]
 test_images, test_labels = unseen.images[:1000], unseen.labels[:1000]
 
@@ -81,22 +82,22 @@ def encode(batch):
     return stp.spike_train(stp.latency(batch.flatten(1), NUM_STEPS), NUM_STEPS)
 
 
-nn.init.uniform_(net.fc1.weight, -0.02, 0.04)
-nn.init.uniform_(net.fc2.weight, -0.02, 0.06)
-spikes, _ = net(encode(test_images[:100]))
+stp.calibrate_(net, encode(images[:100]), fire=0.3)
+spikes, _ = net(encode(images[:100]))
 print(f"before training, {spikes.any(0).float().mean():.0%} of the outputs fire")
 
 # %%
 # Training, in snnTorch's own loop
 # --------------------------------
-# The loss reads first spikes. Silent outputs have no spike to move; the recorded ``mem`` tells the
-# loss how to make them fire. (After its spike a unit's potential is ``-inf``: losses of snnTorch on
-# ``mem`` do not fit.)
+# :class:`~snn_temporal_plugins.PotentialMarginLoss` keeps the wrong outputs a margin below the
+# threshold and pulls the label over it. It reads the spikes and the recorded ``mem``, of which it
+# takes the value at a unit's spike, or at the last step. (After its spike a unit's potential is
+# ``-inf``: losses of snnTorch on ``mem`` do not fit.)
 
-loss_fn = stp.FirstSpikeCrossEntropy(NUM_STEPS, tau=1.5)
+loss_fn = stp.PotentialMarginLoss(1.0, margin=0.5)
 optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 history = []
-for epoch in range(2):
+for _ in range(2):
     for i in range(0, len(images), 50):
         spk_rec, mem_rec = net(encode(images[i : i + 50]))
         loss = loss_fn.from_spikes(spk_rec, labels[i : i + 50], potential=mem_rec)
@@ -128,11 +129,12 @@ smooth = torch.tensor(history).unfold(0, 10, 1).mean(1)
 left.plot(range(9, len(history)), smooth, color="tab:blue", label="mean of 10")
 left.set(xlabel="training step", ylabel="loss", title="training in the host's loop")
 left.legend(frameon=False)
-correct = decided[times.argmin(1) == test_labels]
-wrong = decided[times.argmin(1) != test_labels].clamp(max=NUM_STEPS)
+hit = times.argmin(1) == test_labels
+fired = decided.isfinite()
+groups = [decided[fired & hit], decided[fired & ~hit], decided[~fired].clamp(max=NUM_STEPS)]
 bins = torch.arange(NUM_STEPS + 2) - 0.5
-right.hist([correct, wrong], bins, stacked=True, color=["tab:blue", "tab:orange"])
-right.legend(["right", "wrong"], frameon=False)
+right.hist(groups, bins, stacked=True, color=["tab:blue", "tab:orange", "0.75"])
+right.legend(["right", "wrong", "no output spike"], frameon=False)
 right.set(xlabel="step of the first output spike", ylabel="digits", title="when it answers")
 plt.show()
 
@@ -152,20 +154,22 @@ print(f"the twin gives the same answer on {int(same.sum())} of {len(same)} digit
 # %%
 # Closing table
 # -------------
-# 4,000 training digits, two epochs, seed 0; tested on 1,000 digits that were not seen. This is a
+# 6,000 training digits, two epochs, seed 0; tested on 1,000 digits that were not
+# seen. Where no output fired the largest potential answers; ``strict_silent_wrong`` counts those as
+# wrong. This is a
 # demonstration of the plug-in, not a benchmark.
 
 figures = report.compute()
-for name in ("strict", "potential", "authors"):
-    print(f"{name:<12}{figures[name]:.1%}")
-print(f"{'answer at':<12}step {figures['decision_time']:.1f} of {NUM_STEPS}")
+for name in ("strict", "authors", "strict_silent_wrong", "silent"):
+    print(f"{name:<20}{figures[name]:.1%}")
+print(f"{'answer at':<20}step {figures['decision_time']:.1f} of {NUM_STEPS}")
 
 # %%
 # References
 # ----------
-# .. [1] J. K. Eshraghian et al., "Training spiking neural networks using lessons from deep learning",
-#    Proceedings of the IEEE 111(9), 2023 (snnTorch).
+# .. [1] J. K. Eshraghian et al., "Training spiking neural networks using lessons from deep
+#    learning", Proceedings of the IEEE 111(9), 2023 (snnTorch).
 # .. [2] S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
 #    networks with one spike per neuron", arXiv:1910.09495.
 
-assert figures["potential"] > 0.8 and int(same.sum()) >= len(same) - 2
+assert figures["strict"] > 0.75 and int(same.sum()) >= len(same) - 2

@@ -54,7 +54,7 @@ print(spikes, state.to(torch.float64))
 
 digits = stp.datasets.load("mnist", "train")
 unseen = stp.datasets.load("mnist", "test")
-order = torch.randperm(len(digits))[:4000]
+order = torch.randperm(len(digits))[:6000]
 images, labels = digits.images[order], digits.labels[order]
 test_images, test_labels = unseen.images[:1000], unseen.labels[:1000]
 
@@ -63,11 +63,10 @@ def encode(batch):
     return stp.spike_train(stp.latency(batch.flatten(1), NUM_STEPS), NUM_STEPS)
 
 
-nn.init.uniform_(model[0].lifted_module.weight, -0.02, 0.04)
-nn.init.uniform_(model[2].lifted_module.weight, -0.02, 0.06)
-loss_fn = stp.FirstSpikeCrossEntropy(NUM_STEPS, tau=1.5)
+stp.calibrate_(model, encode(images[:100]), fire=0.3)
+loss_fn = stp.PotentialMarginLoss(1.0, margin=0.5)
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-for epoch in range(2):
+for _ in range(2):
     for i in range(0, len(images), 50):
         spikes, states = model(encode(images[i : i + 50]))
         loss = loss_fn.from_spikes(spikes, labels[i : i + 50], potential=states[-1].v)
@@ -87,10 +86,10 @@ report.update(times, test_labels, states[-1].v)
 print(report)
 
 # %%
-# The potentials of one digit's outputs, up to their spikes. The first line to cross the threshold is
-# the answer; after its spike a unit has no potential any more.
+# The potentials of one digit's outputs, up to their spikes. The first line to cross the threshold
+# is the answer; after its spike a unit has no potential any more.
 
-sample = int((times.isfinite().sum(1) >= 3).nonzero()[0])
+sample = int(times.isfinite().any(1).nonzero()[0])
 potentials = states[-1].v[:, sample]  # [T, C]
 answer = int(times[sample].argmin())
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
@@ -102,7 +101,8 @@ for output in range(10):
     ax.plot(shown, color=color, linewidth=width, marker="o", markersize=3, label=label)
 ax.axhline(1.0, color="tab:orange", linestyle="--", label="threshold")
 ax.set(xlabel="time (step)", ylabel="potential", title=f"a {int(test_labels[sample])}")
-ax.legend(frameon=False, loc="lower right")
+ax.set_ylim(top=1.7)
+ax.legend(frameon=False, loc="upper right", ncols=2)
 plt.show()
 
 # %%
@@ -121,12 +121,14 @@ print(f"the twin gives the same answer on {int(same.sum())} of {len(same)} digit
 # %%
 # Closing table
 # -------------
-# 4,000 training digits, two epochs, seed 0; tested on 1,000 digits that were not seen.
+# 6,000 training digits, two epochs, seed 0; tested on 1,000 digits that were not
+# seen. Where no output fired the largest potential answers; ``strict_silent_wrong`` counts those as
+# wrong.
 
 figures = report.compute()
-for name in ("strict", "potential", "authors"):
-    print(f"{name:<12}{figures[name]:.1%}")
-print(f"{'answer at':<12}step {figures['decision_time']:.1f} of {NUM_STEPS}")
+for name in ("strict", "authors", "strict_silent_wrong", "silent"):
+    print(f"{name:<20}{figures[name]:.1%}")
+print(f"{'answer at':<20}step {figures['decision_time']:.1f} of {NUM_STEPS}")
 
 # %%
 # References
@@ -135,4 +137,4 @@ print(f"{'answer at':<12}step {figures['decision_time']:.1f} of {NUM_STEPS}")
 #    2021, doi:10.5281/zenodo.4422025.
 # .. [2] S. R. Kheradpisheh, T. Masquelier, arXiv:1910.09495.
 
-assert figures["potential"] > 0.8 and int(same.sum()) >= len(same) - 2
+assert figures["strict"] > 0.75 and int(same.sum()) >= len(same) - 2

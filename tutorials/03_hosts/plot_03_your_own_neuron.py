@@ -15,8 +15,8 @@ rises with each of its spikes:
 # Two methods
 # -----------
 # All state is in a ``NamedTuple``; the field ``v`` is what hosts show as the membrane potential.
-# The gradient of a spike is the slope of a fast sigmoid. What is learned is a ``Parameter``, what is
-# constant a plain attribute.
+# The gradient of a spike is the slope of a fast sigmoid. What is learned is a ``Parameter``, what
+# is constant a plain attribute.
 
 from typing import NamedTuple
 
