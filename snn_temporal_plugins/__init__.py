@@ -33,6 +33,8 @@ from .encoders import rank_order as rank_order
 from .herding_bound import herding_error_bound as herding_error_bound
 from .latency_backward import latency_backward as latency_backward
 from .layer_activity import LayerActivity as LayerActivity
+from .herding_mlp import HerdingMLP as HerdingMLP
+from .herding_mlp import OperationCounts as OperationCounts
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss
