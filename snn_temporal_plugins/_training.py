@@ -51,12 +51,13 @@ def fit(
     epochs: int,
     batch_size: int,
     seed: int = 0,
+    shuffle: bool = True,
     after_epoch: Callable[[int], Mapping[str, float]] | None = None,
     parts: Mapping[str, Any] | None = None,
     checkpoint: str | Path | None = None,
     title: str = "training",
 ) -> list[Row]:
-    """Call ``step(inputs, targets)`` on shuffled batches and show how it goes.
+    """Call ``step(inputs, targets)`` on batches and show how it goes.
 
     Parameters
     ----------
@@ -69,6 +70,8 @@ def fit(
     seed : int, default=0
         The generator of torch is seeded from it at the start of every epoch, so that a resumed
         run equals an uninterrupted one.
+    shuffle : bool, default=True
+        Without it batches come in the order of ``inputs``.
     after_epoch : callable, optional
         Gets the epoch (from 0) and returns figures for its row of the history.
     parts : mapping, optional
@@ -88,7 +91,8 @@ def fit(
     history = _resume(checkpoint, parts)
     for epoch in range(len(history), epochs):
         torch.manual_seed(1_000_003 * seed + epoch)
-        batches = torch.randperm(len(inputs)).split(batch_size)
+        order = torch.randperm(len(inputs)) if shuffle else torch.arange(len(inputs))
+        batches = order.split(batch_size)
         row = {"epoch": epoch + 1, **_epoch(step, inputs, targets, batches, f"{title} {epoch + 1}")}
         row |= dict(after_epoch(epoch)) if after_epoch else {}
         history.append(row)

@@ -22,7 +22,8 @@ class OperationCounts:
     Attributes
     ----------
     samples, right : int
-        How many samples, and how many of them were classified right (before learning from them).
+        How many samples, and how many of them were classified right (before learning from them); a
+        tie is not right.
     spikes : tuple of int
         Spikes of each layer, the input first.
     errors, passed : tuple of int
@@ -199,7 +200,8 @@ class HerdingMLP(nn.Module):
         sent = tuple(spikes.sum(0).tolist())
         fan_out = [len(weight) for weight in self.weights]
         additions = sum(n * fan for n, fan in zip(sent, fan_out, strict=False))
-        right = int((scores.argmax(1) == labels).sum())
+        own = scores.gather(1, labels.unsqueeze(1))
+        right = int(((scores >= own).sum(1) == 1).sum())
         none = (0,) * len(sent)
         return OperationCounts(len(x), right, sent, none, none, additions, 0, 0)
 

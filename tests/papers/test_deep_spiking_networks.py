@@ -85,7 +85,8 @@ def test_inference_equals_loops_over_single_spikes(order, grid):
     assert spikes.sum(0).tolist() == oracle.spikes
     counts = net.count(x, labels)
     assert counts.forward == oracle.additions["forward"]
-    assert counts.right == (want.argmax(1) == labels).sum()
+    ranks = (want >= want.gather(1, labels.unsqueeze(1))).sum(1)
+    assert counts.right == (ranks == 1).sum() < 6, "a silent sample ties"
 
 
 def test_a_long_queue_is_sorted_like_a_short_one():
@@ -205,7 +206,7 @@ def test_dense_comparison_is_gradient_descent_sample_by_sample():
     right = 0
     for sample, label in zip(x, labels, strict=True):
         out = dense(sample)
-        right += int(out.argmax() == label)
+        right += int((out >= out[label]).sum() == 1)
         target = torch.nn.functional.one_hot(label, SIZES[-1])
         dense.zero_grad()
         ((out.relu() - target) ** 2).sum().div(2).backward()

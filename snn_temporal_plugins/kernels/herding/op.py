@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..common.threads import run_blocks
-from . import cpu, relu
+from . import cpu, learning, relu
 from .queue import FULL, LANES
 
 _BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
@@ -119,7 +119,7 @@ def learn(
 ) -> tuple[int, np.ndarray]:
     """Train ``layout.rows`` and ``back`` in place; how many were right before, and the tally."""
     tally = np.zeros((4, max(layout.plan.shape[1], 3)), np.int64)
-    right = cpu.train(
+    right = learning.train(
         x.detach().contiguous().numpy(),
         np.empty(0, _BITS[x.dtype]),
         labels.numpy(),

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..common.cpu import jit
 from .cpu import SIZE, UNITS, add, find_active, matrix_of, units_of
+from .learning import alone_on_top
 from .queue import LANES
 
 
@@ -35,7 +36,7 @@ def train(x, labels, rows, plan, rate):
             for r in range(n):
                 add(above, matrix, active[k - 1, r], below[active[k - 1, r]])
         outputs, error = units_of(plan, layers, value), units_of(plan, layers, delta)
-        right += outputs[: plan[SIZE, layers]].argmax() == labels[b]
+        right += alone_on_top(outputs[: plan[SIZE, layers]], labels[b])
         for j in range(plan[SIZE, layers]):
             if outputs[j] >= zero:
                 error[j] = outputs[j] - (j == labels[b])

@@ -1,0 +1,303 @@
+"""Deep Spiking Networks on MNIST: training by spikes alone, beside the ReLU network.
+
+    python tutorials/02_papers/run_deep_spiking_networks.py training     # about an hour
+    python tutorials/02_papers/run_deep_spiking_networks.py variants
+    python tutorials/02_papers/run_deep_spiking_networks.py conversion   # needs the training
+    python tutorials/02_papers/run_deep_spiking_networks.py gradients    # needs the training
+
+Each part writes one file to docs/results/ and goes on where it was interrupted. The network is
+784-200-200-10 without biases, batch 1, images in the order of the file, weights
+0.01 N(0, 1): the constants of the authors' program, nothing is chosen here. The authors' program
+trains on 50,000 images and reports its error on 10,000 of the training set; here all 60,000
+images are learned and the error is that of the canonical test set, after the last epoch.
+"""
+
+import copy
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+import snn_temporal_plugins as stp
+from snn_temporal_plugins import _results, _training
+from snn_temporal_plugins.kernels.herding.op import learn_relu
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "docs" / "results"
+SIZES = [784, 200, 200, 10]
+RATE = 0.01
+TRAINED = {  # name: how the spiking network learns, or the factor of the ReLU network's gradient
+    "sgd": {"order": "event"},
+    "fsgd": {"order": "event", "update": "fsgd"},
+    "relu": 1.0,
+    "step_sgd": {"order": "step"},
+    "relu_double": 2.0,
+    "step_fsgd": {"order": "step", "update": "fsgd"},
+}
+VARIANTS = {
+    "baseline": {"order": "event"},
+    "fractional": {"order": "event", "update": "fsgd"},
+    "smooth": {"order": "event", "smooth": True},
+    "back_zero": {"order": "event", "back_reset": "zero"},
+    "back_random": {"order": "event", "back_reset": "random"},
+    "t5": {"order": "event", "num_steps": 5},
+    "t20": {"order": "event", "num_steps": 20},
+    "step_order": {"order": "step"},
+    "step_final_gate": {"order": "step", "gate": "final"},
+}
+
+
+def load(split):
+    data = stp.datasets.load("mnist", split)
+    return data.images.flatten(1), data.labels, data.source
+
+
+def network(seed, **options):
+    """The same start for every run."""
+    torch.manual_seed(seed)
+    return stp.HerdingMLP(SIZES, lr=RATE, **options)
+
+
+def error(scores, labels):
+    """Share of samples whose class has not the largest score alone, in percent."""
+    own = scores.gather(1, labels.unsqueeze(1))
+    return 100 * ((scores >= own).sum(1) != 1).double().mean().item()
+
+
+def per_image(counts):
+    """Operations of one image, on average."""
+    n = counts.samples
+    figures = {f"{name}_additions": getattr(counts, name) / n for name in ("forward", "backward")}
+    figures["update_additions"] = counts.update / n
+    for name in ("spikes", "errors", "passed"):
+        figures |= {f"{name}_{k}": v / n for k, v in enumerate(getattr(counts, name))}
+    return figures
+
+
+def train(name, options, args, folder, x, labels, x_test, labels_test):
+    """Rows of one run; the weights are in its checkpoint."""
+    spiking = isinstance(options, dict)
+    net = network(args.seed, **(options if spiking else {"order": "event"}))
+    learned = []
+
+    def step(inputs, targets):
+        if not spiking:
+            return learn_relu(inputs, targets, net.weights, RATE * options)
+        counts = net.learn(inputs, targets)
+        learned.append(counts)
+        return counts.right
+
+    def after_epoch(epoch):
+        row = {
+            "spiking_error": error(net(x_test), labels_test),
+            "relu_error": error(net.relu()(x_test), labels_test),
+        }
+        if spiking:
+            total = learned.pop()
+            while learned:
+                total = total + learned.pop()
+            row |= per_image(total)
+        if epoch + 1 == args.epochs:
+            row["spiking_training_error"] = error(net(x), labels)
+            row["relu_training_error"] = error(net.relu()(x), labels)
+        return row
+
+    with torch.no_grad():
+        return _training.fit(
+            step,
+            x,
+            labels,
+            epochs=args.epochs,
+            batch_size=1000,
+            seed=args.seed,
+            shuffle=False,
+            after_epoch=after_epoch,
+            parts={"network": net},
+            checkpoint=folder / f"{name}_{args.seed}.pt",
+            title=name,
+        )
+
+
+def several(runs, file, args, folder):
+    """Train all ``runs``, one after the other, and write down what is there after each."""
+    x, labels, source = load("train")
+    x_test, labels_test, _ = load("test")
+    if not args.full:
+        x, labels, x_test, labels_test = x[:2000], labels[:2000], x_test[:1000], labels_test[:1000]
+    done = {}
+    for name, options in runs.items():
+        done[name] = train(name, options, args, folder, x, labels, x_test, labels_test)
+        if args.full:
+            settings = {"sizes": SIZES, "lr": RATE, "epochs": args.epochs, "data": source}
+            _results.save(RESULTS / file, done, seed=args.seed, runs=runs, **settings)
+
+
+def trained(name, args, folder):
+    """Network with the weights of a run."""
+    net = network(args.seed)
+    saved = torch.load(folder / f"{name}_{args.seed}.pt", weights_only=True)
+    net.load_state_dict(saved["parts"]["network"])
+    return net
+
+
+def conversion(args, folder):
+    """The trained ReLU network, run as a spiking one at several T, in both orders."""
+    x, labels, source = load("test")
+    start = trained("relu_double", args, folder)
+    with torch.no_grad():
+        hidden = activations(start.relu(), x)
+        figures = law(start.relu(), x[:300])
+    want = hidden.pop()
+    inputs = [x, *hidden]
+    active = [(values != 0).sum(1).double().mean().item() for values in inputs]
+    figures["dense"] = sum(n * fan_out for n, fan_out in pairwise(SIZES))
+    figures["skipping"] = sum(n * fan_out for n, fan_out in zip(active, SIZES[1:], strict=True))
+    figures["relu_error"] = error(want, labels)
+    figures["rows"] = rows = []
+    for order in ("step", "event"):
+        for steps in (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000):
+            images = slice(10_000 if steps <= 20 else 2000 if steps <= 100 else 300)
+            net = stp.HerdingMLP(SIZES, steps, order=order)
+            net.load_state_dict(start.state_dict())
+            scores = net(x[images])
+            differs = scores.argmax(1) != want[images].argmax(1)
+            row = {
+                "order": order,
+                "steps": steps,
+                "images": len(scores),
+                "error": error(scores, labels[images]),
+                "relu_error": error(want[images], labels[images]),
+                "differs": 100 * differs.double().mean().item(),
+                "readout_times_t": steps * (scores - want[images]).abs().mean().item(),
+                "additions": net.count(x[images], labels[images]).forward / len(scores),
+            }
+            rows.append(row)
+            print(row)
+    _results.save(RESULTS / "deep_spiking_conversion.json", figures, seed=args.seed, data=source)
+
+
+def activations(relu, x):
+    """Hidden activations and output."""
+    found = []
+    for module in relu:
+        x = module(x)
+        if isinstance(module, torch.nn.ReLU):
+            found.append(x)
+    return [*found, x]
+
+
+def spikes_per_step(relu, x, steps):
+    """Mean spikes of the hidden units, and mean output."""
+    sent, _ = stp.HerdingQuantizer()(x.expand(steps, *x.shape))
+    found = []
+    for module in relu:
+        if isinstance(module, torch.nn.ReLU):
+            sent, _ = stp.HerdingReLU()(sent)
+            found.append(sent.mean(0))
+        else:
+            sent = module(sent)
+    return [*found, sent.mean(0)]
+
+
+def law(relu, x):
+    """Mean distance from the ReLU network in float64, on the same images at every T."""
+    relu, x = copy.deepcopy(relu).double(), x.double()
+    all_steps = [10, 20, 50, 100, 200, 500, 1000]
+    means = {name: [] for name in ("hidden_1", "hidden_2", "output", "input", "bernoulli_input")}
+    shares = []
+    want = activations(relu, x)
+    bound = stp.herding_error_bound(stp.to_spiking(relu), x)
+    for steps in all_steps:
+        parts = [spikes_per_step(relu, part, steps) for part in x.split(50)]
+        found = [torch.cat(part) for part in zip(*parts, strict=True)]
+        herded, _ = stp.HerdingQuantizer()(x[:50].expand(steps, 50, -1))
+        noise = torch.binomial(torch.full_like(x, steps), x) / steps
+        for name, got, true in (
+            *zip(("hidden_1", "hidden_2", "output"), found, want, strict=True),
+            ("input", herded.mean(0), x[:50]),
+            ("bernoulli_input", noise, x),
+        ):
+            means[name].append((got - true).abs().mean().item())
+        shares.append(((found[-1] - want[-1]).abs() * steps / bound).max().item())
+        print("T", steps, {name: values[-1] for name, values in means.items()}, shares[-1])
+    slopes = {name: slope(all_steps, values) for name, values in means.items()}
+    print("slopes", slopes)
+    return {
+        "steps": all_steps,
+        "law_images": len(x),
+        "mean_error": means,
+        "slope": slopes,
+        "largest_share_of_bound": shares,
+    }
+
+
+def slope(x, y):
+    """Of a line through the points on logarithmic axes."""
+    a, b = (torch.tensor(values).double().log() for values in (x, y))
+    return (((a - a.mean()) * b).sum() / ((a - a.mean()) ** 2).sum()).item()
+
+
+def gradients(args, folder):
+    """Cosine between the change by one sample and the exact gradient, early and late."""
+    x, labels, source = load("train")
+    early = network(args.seed, order="step")
+    early.learn(x[:5000], labels[:5000])
+    starts = {"early": early, "late": trained("step_sgd", args, folder)}
+    rows = []
+    for stage, start in starts.items():
+        for steps in (5, 10, 20, 50, 100, 500):
+            samples = slice(5000, 5000 + (150 if steps < 100 else 60))
+            for reset in ("none", "random", "zero"):
+                options = {"steps": steps, "back_reset": reset}
+                figures = compare(start, x[samples].double(), labels[samples], **options)
+                rows.append({"stage": stage, **options, **figures})
+                print(rows[-1])
+    _results.save(RESULTS / "deep_spiking_gradients.json", rows, seed=args.seed, data=source)
+
+
+def compare(start, x, labels, *, steps, back_reset):
+    """Cosines of the changes of W1, W2, W3: mean over the samples, and of their sums."""
+    net = stp.HerdingMLP(SIZES, steps, lr=1e-9, order="step", back_reset=back_reset).double()
+    cosines, unchanged, sums = [], 0, [0, 0, 0, 0, 0, 0]
+    for sample, label in zip(x.split(1), labels.split(1), strict=True):
+        net.load_state_dict(start.state_dict() | {"residue": net.residue})
+        relu, before = net.relu(), [weight.clone() for weight in net.weights]
+        relu.zero_grad()
+        target = torch.nn.functional.one_hot(label, SIZES[-1])
+        ((relu(sample).relu() - target) ** 2).sum().div(2).backward()
+        exact = [parameter.grad for parameter in relu.parameters()]
+        net.learn(sample, label)
+        found = [(a - b) / net.lr for a, b in zip(before, net.weights, strict=True)]
+        cosines.append([cosine(a, b) for a, b in zip(found, exact, strict=True)])
+        unchanged += not found[0].abs().max() > 1e-6
+        sums = [a + b for a, b in zip(sums, found + exact, strict=True)]
+    return {
+        "cosine": torch.tensor(cosines).mean(0).tolist(),
+        "cosine_of_sums": [cosine(a, b) for a, b in zip(sums[:3], sums[3:], strict=True)],
+        "without_change": unchanged / len(x),
+    }
+
+
+def cosine(a, b):
+    """0 where one of them is 0."""
+    return (torch.sum(a * b) / (a.norm() * b.norm()).clamp(min=1e-30)).item()
+
+
+def main():
+    parser = _training.options(__doc__.splitlines()[0], epochs=20)
+    parser.add_argument("part", choices=["training", "variants", "conversion", "gradients"])
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "deep_spiking_networks")
+    args = _training.parse(parser)
+    if args.part == "training":
+        several(TRAINED, "deep_spiking_training.json", args, args.folder)
+    elif args.part == "variants":
+        args.epochs = min(args.epochs, 4)  # as in the authors' table
+        several(VARIANTS, "deep_spiking_variants.json", args, args.folder / "variants")
+    elif args.part == "conversion":
+        conversion(args, args.folder)
+    else:
+        gradients(args, args.folder)
+
+
+if __name__ == "__main__":
+    main()
