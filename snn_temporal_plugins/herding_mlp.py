@@ -123,8 +123,8 @@ class HerdingMLP(nn.Module):
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
-    >>> network = stp.HerdingMLP([4, 16, 3], lr=0.1, weight_std=0.5)
-    >>> x, labels = torch.rand(50, 4), torch.randint(0, 3, (50,))
+    >>> network = stp.HerdingMLP([4, 16, 3], lr=0.1, weight_std=0.5).double()
+    >>> x, labels = torch.rand(50, 4).double(), torch.randint(0, 3, (50,))
     >>> counts = network.learn(x, labels)
     >>> counts.samples, counts.additions > 0
     (50, True)

@@ -78,11 +78,12 @@ def forward_step(x, active, inputs, rows, plan, event, phi, count, space, tally)
     """
     queues, patterns, spare = space
     layers = plan.shape[1] - 1
-    n = 0
+    half, n = phi.dtype.type(0.5), np.int64(0)  # a literal 0 would be compiled apart
+    never = -phi.dtype.type(np.inf)
     for r in range(inputs):
         i = active[r]
         phi[i] += x[i]
-        n = emit(phi, count, i, True, queues[0], n)
+        n = emit(phi, count, i, -half, queues[0], n)
         if n == FULL:
             return FULL
     for k in range(1, layers + 1):
@@ -91,14 +92,14 @@ def forward_step(x, active, inputs, rows, plan, event, phi, count, space, tally)
         v, sums, matrix = units_of(plan, k, phi), units_of(plan, k, count), matrix_of(plan, k, rows)
         tally[SPIKES, k - 1] += n
         tally[ADDITIONS, FORWARD] += n * plan[SIZE, k]
-        sent = 0
+        sent = np.int64(0)
         if event:
             if k == 1:
-                sort_queue(queues[source], patterns[source], 0, n, spare)
+                sort_queue(queues[source], patterns[source], np.int64(0), n, spare)
             for r in range(n):
                 if add_and_test(v, matrix, units[r], signs[r]):
                     before = sent
-                    sent = emit_all(v, sums, False, queues[target], before)
+                    sent = emit_all(v, sums, never, queues[target], before)
                     if sent == FULL:
                         return FULL
                     if sent - before > 1:
@@ -106,7 +107,7 @@ def forward_step(x, active, inputs, rows, plan, event, phi, count, space, tally)
         else:
             for r in range(n):
                 add(v, matrix, units[r], signs[r])
-            sent = emit_all(v, sums, False, queues[target], 0)
+            sent = emit_all(v, sums, never, queues[target], sent)
             if sent == FULL:
                 return FULL
         n = sent

@@ -50,7 +50,7 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
     event, fractional, smooth, rate = rule
     phi, count, back, passed, sent_back = state
     queues, patterns, spare = space
-    none = phi.dtype.type(0)
+    none, floor = phi.dtype.type(0), -phi.dtype.type(0.5)
     for k in range(plan.shape[1] - 1, 0, -1):
         source, target = (plan.shape[1] - 1 - k) % 2, (plan.shape[1] - k) % 2
         units, signs, _ = queues[source]
@@ -61,9 +61,9 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
         carried, sent_in = units_of(plan, k - 1, back), units_of(plan, k - 1, sent_back)
         indices, reach = (active, inputs) if k == 1 else (everyone, plan[SIZE, k - 1])
         tally[ERRORS, k] += n
-        sent = 0
+        sent = np.int64(0)
         for r in range(n):
-            j, sign = units[r], signs[r]
+            j, sign = np.int64(units[r]), signs[r]
             if residue[j] + counts[j] < none:
                 signs[r] = none
                 continue
@@ -75,7 +75,7 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
                 tally[ADDITIONS, BACKWARD] += plan[SIZE, k - 1]
                 if event:
                     before = sent
-                    sent = emit_all(carried, sent_in, True, queues[target], before)
+                    sent = emit_all(carried, sent_in, floor, queues[target], before)
                     if sent == FULL:
                         return FULL
                     if sent - before > 1:
@@ -89,7 +89,7 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
                 if signs[r] != none:
                     tally[ADDITIONS, UPDATE] += update_column(
                         matrix,
-                        units[r],
+                        np.int64(units[r]),
                         -rate * signs[r],
                         counts_in,
                         residue_in,
@@ -99,7 +99,7 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
                         reach,
                     )
         if not event and k > 1:
-            sent = emit_all(carried, sent_in, True, queues[target], 0)
+            sent = emit_all(carried, sent_in, floor, queues[target], sent)
             if sent == FULL:
                 return FULL
         n = sent
@@ -110,22 +110,23 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
 def launch(errors, active, inputs, everyone, rows, plan, rule, state, space, tally):
     """Send the errors of one step, with ``event`` each spike to its end before the next."""
     units, signs, _ = space[0][0]
-    one, n = errors.dtype.type(1), 0
+    one, n = errors.dtype.type(1), np.int64(0)
+    single = np.int64(1)  # a literal 1 would be compiled apart
     for j in range(plan[SIZE, -1]):
-        for _ in range(abs(errors[j])):
+        for _ in range(np.int64(abs(errors[j]))):
             if n == units.size:
                 return FULL
             units[n], signs[n] = j, one if errors[j] > 0 else -one
-            n += 1
-            if rule[0]:
-                n = 0
-                done = backward_step(
-                    1, active, inputs, everyone, rows, plan, rule, state, space, tally
-                )
-                if done == FULL:
-                    return FULL
-    if rule[0]:
-        return 0
+            if not rule[0]:
+                n += 1
+                continue
+            done = backward_step(
+                single, active, inputs, everyone, rows, plan, rule, state, space, tally
+            )
+            if done == FULL:
+                return FULL
+    if n == 0:
+        return n
     return backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, tally)
 
 
@@ -148,7 +149,10 @@ def update_all(active, inputs, everyone, rows, plan, rule, state, tally):
 @jit
 def alone_on_top(scores, label):
     """Whether a class has the largest score, and no other has the same."""
-    return (scores >= scores[label]).sum() == 1
+    rivals = 0
+    for j in range(scores.size):
+        rivals += scores[j] >= scores[label]
+    return rivals == 1
 
 
 @jit
@@ -166,14 +170,15 @@ def train(x, bits, labels, rows, plan, steps, rule, at_end, back, starts, capaci
     passed, sent_back = np.empty(units, rows.dtype), np.empty(units, rows.dtype)
     state = phi, count, back, passed, sent_back
     active = np.empty(x.shape[1] + 1, np.int64)
-    everyone = np.arange(plan[SIZE].max())
+    everyone = np.arange(units)
     outputs = plan[UNITS, layers]
     errors = np.zeros((steps, plan[PADDED, layers]), rows.dtype)
     right = 0
     for b in range(len(x)):
         phi[:], count[:], passed[:], errors[:] = 0, 0, 0, 0
         if len(starts):
-            back[:] = starts[b % len(starts)]
+            for i in range(units):
+                back[i] = starts[b % len(starts), i]
         inputs = find_active(x[b], active)
         for t in range(steps):
             n = forward_step(x[b], active, inputs, rows, plan, rule[0], phi, count, space, tally)

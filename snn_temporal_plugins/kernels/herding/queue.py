@@ -21,11 +21,14 @@ def make_queue(size, like):
 
 
 @jit
-def emit(v, count, j, signed, queue, sent):
-    """Send the spikes of one unit, while more than half a quantum is left."""
+def emit(v, count, j, floor, queue, sent):
+    """Send the spikes of one unit, while more than half a quantum is left.
+
+    ``floor`` is minus half a quantum, or minus infinity for units that send no negative spikes.
+    """
     units, signs, keys = queue
     half, one = v.dtype.type(0.5), v.dtype.type(1)
-    while v[j] > half or (signed and v[j] < -half):
+    while v[j] > half or v[j] < floor:
         if sent == units.size:
             return FULL
         sign = one if v[j] > half else -one
@@ -37,19 +40,21 @@ def emit(v, count, j, signed, queue, sent):
 
 
 @jit
-def emit_all(v, count, signed, queue, sent):
+def emit_all(v, count, floor, queue, sent):
     """Send the spikes of all units of a layer, behind those in the queue."""
     half = v.dtype.type(0.5)
-    for start in range(0, v.size, LANES):
-        reached = np.uint32(0)
-        for j in range(start, start + LANES):
-            level = abs(v[j]) if signed else v[j]
-            reached |= np.uint32(level > half)
-        if reached:
-            for j in range(start, start + LANES):
-                sent = emit(v, count, j, signed, queue, sent)
-                if sent == FULL:
-                    return FULL
+    due, where = np.uint32(0), np.uint32(0)  # how many units; their sum: of one, the unit itself
+    for j in range(v.size // LANES * LANES):
+        reached = np.uint32(v[j] > half) | np.uint32(v[j] < floor)
+        due += reached
+        where += reached * np.uint32(j)
+    if due == 1:
+        return emit(v, count, np.int64(where), floor, queue, sent)
+    for j in range(v.size if due else 0):
+        if v[j] > half or v[j] < floor:
+            sent = emit(v, count, j, floor, queue, sent)
+            if sent == FULL:
+                return FULL
     return sent
 
 

@@ -20,12 +20,13 @@ def train(x, labels, rows, plan, rate):
     layers = plan.shape[1] - 1
     units = plan[UNITS, layers] + plan[SIZE, layers] + -plan[SIZE, layers] % LANES
     value, delta = np.empty(units, rows.dtype), np.empty(units, rows.dtype)
-    active = np.empty((layers, plan[SIZE].max() + 1), np.int64)
+    active = np.empty((layers, units), np.int64)
     counts = np.empty(layers, np.int64)
     zero, right = rows.dtype.type(0), 0
     for b in range(len(x)):
         value[:], delta[:] = 0, 0
-        value[: x.shape[1]] = x[b]
+        for i in range(x.shape[1]):
+            value[i] = x[b, i]
         for k in range(1, layers + 1):
             below, above = units_of(plan, k - 1, value), units_of(plan, k, value)
             matrix = matrix_of(plan, k, rows)
