@@ -30,6 +30,9 @@ from .encoders import decode_rank_order as decode_rank_order
 from .encoders import latency as latency
 from .encoders import log_latency as log_latency
 from .encoders import rank_order as rank_order
+from .herded_errors import CountLinear as CountLinear
+from .herded_errors import HerdedErrors as HerdedErrors
+from .herded_errors import SpikeErrorLoss as SpikeErrorLoss
 from .herding_bound import herding_error_bound as herding_error_bound
 from .latency_backward import latency_backward as latency_backward
 from .layer_activity import LayerActivity as LayerActivity

@@ -13,10 +13,13 @@ images are learned and the error is that of the canonical test set, after the la
 """
 
 import copy
+import operator
+from functools import reduce
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
@@ -25,12 +28,12 @@ from snn_temporal_plugins.kernels.herding.op import learn_relu
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
 SIZES = [784, 200, 200, 10]
-RATE = 0.01
+RATE, BATCH = 0.01, 1000  # images are learned one by one; a batch is one call
 TRAINED = {  # name: how the spiking network learns, or the factor of the ReLU network's gradient
     "sgd": {"order": "event"},
-    "fsgd": {"order": "event", "update": "fsgd"},
     "relu": 1.0,
     "step_sgd": {"order": "step"},
+    "fsgd": {"order": "event", "update": "fsgd"},
     "relu_double": 2.0,
     "step_fsgd": {"order": "step", "update": "fsgd"},
 }
@@ -75,31 +78,40 @@ def per_image(counts):
 
 
 def train(name, options, args, folder, x, labels, x_test, labels_test):
-    """Rows of one run; the weights are in its checkpoint."""
+    """Rows of one run; the weights, and their mean over the last quarter, are in its checkpoint."""
     spiking = isinstance(options, dict)
     net = network(args.seed, **(options if spiking else {"order": "event"}))
-    learned = []
+    average = AveragedModel(net)
+    checkpoint = folder / f"{name}_{args.seed}.pt"
+    saved = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {"history": []}
+    learned, epoch_now = [], len(saved["history"])
 
     def step(inputs, targets):
-        if not spiking:
-            return learn_relu(inputs, targets, net.weights, RATE * options)
-        counts = net.learn(inputs, targets)
-        learned.append(counts)
-        return counts.right
+        if spiking:
+            learned.append(net.learn(inputs, targets))
+            right = learned[-1].right
+        else:
+            right = learn_relu(inputs, targets, net.weights, RATE * options)
+        if epoch_now >= 0.75 * args.epochs:
+            average.update_parameters(net)
+        return right
 
     def after_epoch(epoch):
-        row = {
-            "spiking_error": error(net(x_test), labels_test),
-            "relu_error": error(net.relu()(x_test), labels_test),
-        }
+        nonlocal epoch_now
+        epoch_now = epoch + 1
+        last = epoch + 1 == args.epochs
+        row = {"relu_error": error(net.relu()(x_test), labels_test)}
+        if spiking or last:
+            row["spiking_error"] = error(net(x_test), labels_test)
         if spiking:
-            total = learned.pop()
-            while learned:
-                total = total + learned.pop()
-            row |= per_image(total)
-        if epoch + 1 == args.epochs:
+            row |= per_image(reduce(operator.add, learned))
+            learned.clear()
+        if last:
+            mean = average.module
             row["spiking_training_error"] = error(net(x), labels)
             row["relu_training_error"] = error(net.relu()(x), labels)
+            row["average_spiking_error"] = error(mean(x_test), labels_test)
+            row["average_relu_error"] = error(mean.relu()(x_test), labels_test)
         return row
 
     with torch.no_grad():
@@ -108,12 +120,12 @@ def train(name, options, args, folder, x, labels, x_test, labels_test):
             x,
             labels,
             epochs=args.epochs,
-            batch_size=1000,
+            batch_size=BATCH,
             seed=args.seed,
             shuffle=False,
             after_epoch=after_epoch,
-            parts={"network": net},
-            checkpoint=folder / f"{name}_{args.seed}.pt",
+            parts={"network": net, "average": average},
+            checkpoint=checkpoint,
             title=name,
         )
 
