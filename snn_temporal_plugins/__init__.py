@@ -34,10 +34,10 @@ from .herded_errors import CountLinear as CountLinear
 from .herded_errors import HerdedErrors as HerdedErrors
 from .herded_errors import SpikeErrorLoss as SpikeErrorLoss
 from .herding_bound import herding_error_bound as herding_error_bound
-from .latency_backward import latency_backward as latency_backward
-from .layer_activity import LayerActivity as LayerActivity
 from .herding_mlp import HerdingMLP as HerdingMLP
 from .herding_mlp import OperationCounts as OperationCounts
+from .latency_backward import latency_backward as latency_backward
+from .layer_activity import LayerActivity as LayerActivity
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
 from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss
