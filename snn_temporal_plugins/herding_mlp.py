@@ -19,7 +19,7 @@ CHUNK = 1000  # samples between two looks at the generator
 class OperationCounts:
     """What a network of herding units did; two can be added.
 
-    Attributes
+    Parameters
     ----------
     samples, right : int
         How many samples, and how many of them were classified right (before learning from them); a
@@ -31,6 +31,13 @@ class OperationCounts:
         the input is 0.
     forward, backward, update : int
         Additions of weights to potentials, of weights to error potentials, and to weights.
+
+    Examples
+    --------
+    >>> import snn_temporal_plugins as stp
+    >>> counts = stp.OperationCounts(1, 1, (4, 2), (0, 1), (0, 1), 8, 2, 6)
+    >>> (counts + counts).additions
+    32
     """
 
     samples: int

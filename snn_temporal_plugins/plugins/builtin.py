@@ -82,6 +82,7 @@ EXACT_LIF = NeuronSpec(
     summary="Leaky integrate-and-fire neuron with exact gradients of all its spike times",
     reference="after Yamamoto, Sakemi and Aihara, arXiv:2211.16113",
     aliases=("multispike",),
+    example={"tau_mem": 5.0, "tau_syn": 2.5},
 )
 
 TSSL_LIF = NeuronSpec(
