@@ -10,6 +10,8 @@ from torch.autograd.function import once_differentiable
 
 from .exact_lif_dynamics import Constants, crossing, potential, psp
 
+MOST_PER_STEP = 500  #: spikes of one neuron in one step; each is solved and stored
+
 
 class _Advance(torch.autograd.Function):
     """One step of length ``dt``: jump of the current, then all spikes inside the step."""
@@ -33,6 +35,12 @@ class _Advance(torch.autograd.Function):
             fired = torch.isfinite(delay)
             if not fired.any():
                 break
+            if len(passed) >= 3 * MOST_PER_STEP:
+                raise ValueError(
+                    f"ExactLIF: a current of {current.max().item():g} makes a neuron fire more "
+                    f"than {MOST_PER_STEP} times in one step; scale the weights down "
+                    "(calibrate_) or take a smaller dt."
+                )
             delay = delay.masked_fill(~fired, 0.0)
             i = i * torch.exp(-c.decay * delay)
             left, v, spikes = left - delay, v.masked_fill(fired, 0.0), spikes + fired
