@@ -26,61 +26,45 @@ def add(i, row):
 
 
 @jit
-def advance(v, i, limit, v_next, i_next, leak, d, em, es, k, start):
-    """Move ``LANES`` neurons from ``start`` on by ``d``; tell whether one might reach its limit.
+def mark(v, i, limit, flags, leak, d, em, es, k):
+    """Flag the neurons that might reach their limit within ``d``.
 
     A potential that rises is concave up to its peak: it stays below its tangent, and it can pass
-    the limit between the ends only if it falls at the end.
+    the limit between the ends only if it falls at the end. (More than one array to write, and the
+    compiler gives up on vectors: hence the second pass, :func:`advance`.)
     """
-    hits = np.uint32(0)
-    for j in range(start, start + LANES):
+    for j in range(v.size // LANES * LANES):
         level = v[j] * em + i[j] * k
-        late = i[j] * es
         bound = v[j] + (i[j] - leak * v[j]) * d
-        hits |= np.uint32((bound >= limit[j]) & ((level >= limit[j]) | (late <= leak * level)))
-        v_next[j] = level
-        i_next[j] = late
-    return hits
+        falls = i[j] * es <= leak * level
+        flags[j] = (bound >= limit[j]) & ((level >= limit[j]) | falls)
 
 
 @jit
-def fire(j, v, i, now, d, c, left, fired, spikes, out, slope, count, end):
-    """All spikes of neuron ``j`` in an interval of length ``d`` behind ``now``.
+def advance(v, i, em, es, k):
+    """Move all neurons on in time."""
+    for j in range(v.size // LANES * LANES):
+        v[j] = v[j] * em + i[j] * k
+        i[j] *= es
 
-    Returns its state at the end, how many spikes it may still have, and the filled length of
-    ``fired``.
-    """
+
+@jit
+def crossing(v, i, within, c):
+    """Delay of the next spike, ``inf`` if there is none, and what is left of the current."""
     threshold, leak, decay, closed = c
-    slots = out.shape[1]
-    t, rest = now, d
-    while left > 0:
-        if closed:
-            delay, y = closed_crossing(v, i, rest, threshold, leak)
-        else:
-            delay = newton_crossing(v, i, rest, threshold, leak, decay)
-        at = min(t + delay, now + d)
-        if delay == np.inf or at >= end:
-            break
-        i *= y * y if closed else math.exp(-decay * delay)
-        v, t, rest = 0.0, at, max(rest - delay, 0.0)
-        left -= 1
-        number = count[j]
-        count[j] += 1
-        if number < slots:
-            out[j, number] = at
-            slope[j, number] = i - threshold * leak
-            fired[spikes] = j * slots + number
-            spikes += 1
-    k, em, es = psp(rest, leak, decay)
-    return v * em + i * k, i * es, left, spikes
+    if closed:
+        delay, y = closed_crossing(v, i, within, threshold, leak)
+        return delay, y * y
+    delay = newton_crossing(v, i, within, threshold, leak, decay)
+    return delay, math.exp(-decay * delay)
 
 
 @jit
 def sample(times, events, copies, rows, c, limit, end, state, out, slope, count, fired):
     """Spikes of all neurons of one sample; returns their number, without those not kept."""
     threshold, leak, decay, _ = c
-    v, i, v_next, i_next, bar = state
-    kind = v.dtype.type
+    v, i, bar, flags, hit, hit_v, hit_i = state
+    kind, slots, words = v.dtype.type, out.shape[1], flags.view(np.uint64)
     v[:] = 0
     i[:] = 0
     bar[:] = threshold
@@ -95,35 +79,40 @@ def sample(times, events, copies, rows, c, limit, end, state, out, slope, count,
         then = min(np.float64(times[events[r]]) if r < events.size else now + end[1], end[0])
         d = then - now
         k, em, es = psp(d, leak, decay)
-        numbers = kind(leak), kind(d), kind(em), kind(es), kind(k)
-        for start in range(0, v.size, LANES):
-            if not advance(v, i, bar, v_next, i_next, *numbers, start):
+        mark(v, i, bar, flags, kind(leak), kind(d), kind(em), kind(es), kind(k))
+        hits = 0
+        for word in range(words.size):
+            if words[word] == 0:
                 continue
-            for j in range(start, min(start + LANES, out.shape[0])):
-                if bar[j] == np.inf or not i[j] > leak * v[j]:
+            for j in range(8 * word, 8 * word + 8):
+                if not flags[j]:
                     continue
-                left = limit - count[j]
-                vj, ij, left, spikes = fire(
-                    j,
-                    np.float64(v[j]),
-                    np.float64(i[j]),
-                    now,
-                    d,
-                    c,
-                    left,
-                    fired,
-                    spikes,
-                    out,
-                    slope,
-                    count,
-                    end[0],
-                )
-                v_next[j], i_next[j] = vj, ij
-                if left == 0:
+                vj, ij, t, rest = np.float64(v[j]), np.float64(i[j]), now, d
+                number = before = count[j]
+                while number < limit:
+                    delay, left = crossing(vj, ij, rest, c)
+                    at = min(t + delay, then)
+                    if delay == np.inf or at >= end[0]:
+                        break
+                    vj, ij, t, rest = 0.0, ij * left, at, max(rest - delay, 0.0)
+                    if number < slots:
+                        out[j, number] = at
+                        slope[j, number] = ij - threshold * leak
+                        fired[spikes] = j * slots + number
+                        spikes += 1
+                    number += 1
+                if number == before:
+                    continue
+                count[j] = number
+                k_rest, em_rest, es_rest = psp(rest, leak, decay)
+                hit[hits], hit_v[hits], hit_i[hits] = j, vj * em_rest + ij * k_rest, ij * es_rest
+                hits += 1
+                if number == limit:
                     bar[j] = np.inf
                     alive -= 1
-        v, v_next = v_next, v
-        i, i_next = i_next, i
+        advance(v, i, kind(em), kind(es), kind(k))
+        for h in range(hits):
+            v[hit[h]], i[hit[h]] = hit_v[h], hit_i[h]
     return spikes
 
 
@@ -131,8 +120,8 @@ def sample(times, events, copies, rows, c, limit, end, state, out, slope, count,
 def free_peaks(times, events, copies, rows, c, end, state, count, peak, peak_time):
     """Largest potentials of the neurons of one sample that stayed silent, and when."""
     threshold, leak, decay, _ = c
-    v, i, v_next, i_next, bar = state
-    kind = v.dtype.type
+    v, i, bar, flags = state[:4]
+    kind, words = v.dtype.type, flags.view(np.uint64)
     v[:] = 0
     i[:] = 0
     bar[:] = np.inf
@@ -152,24 +141,21 @@ def free_peaks(times, events, copies, rows, c, end, state, count, peak, peak_tim
         then = min(np.float64(times[events[r]]) if r < events.size else now + end[1], end[0])
         d = then - now
         k, em, es = psp(d, leak, decay)
-        numbers = kind(leak), kind(d), kind(em), kind(es), kind(k)
-        for start in range(0, v.size, LANES):
-            if not advance(v, i, bar, v_next, i_next, *numbers, start):
+        mark(v, i, bar, flags, kind(leak), kind(d), kind(em), kind(es), kind(k))
+        for word in range(words.size):
+            if words[word] == 0:
                 continue
-            for j in range(start, min(start + LANES, count.size)):
-                if bar[j] == np.inf:
+            for j in range(8 * word, 8 * word + 8):
+                if not flags[j]:
                     continue
                 vj, ij = np.float64(v[j]), np.float64(i[j])
                 top = min(peak_delay(vj, ij, leak, decay), d)
-                if top == 0.0:
-                    continue
                 k_top, em_top, _ = psp(top, leak, decay)
                 level = vj * em_top + ij * k_top
-                if level > bar[j]:
+                if top > 0.0 and level > bar[j]:
                     bar[j] = peak[j] = level
                     peak_time[j] = now + top
-        v, v_next = v_next, v
-        i, i_next = i_next, i
+        advance(v, i, kind(em), kind(es), kind(k))
 
 
 @jit
@@ -221,8 +207,10 @@ def forward(
         aligned(size, rows),
         aligned(size, rows),
         aligned(size, rows),
-        aligned(size, rows),
-        aligned(size, rows),
+        np.empty(size, np.uint8),
+        np.empty(size, np.uint32),
+        np.empty(size, np.float64),
+        np.empty(size, np.float64),
     )
     _, leak, decay, _ = constants
     far = FAR / (min(leak, decay) if leak > 0.0 else decay)
