@@ -36,6 +36,7 @@ from .herded_errors import SpikeErrorLoss as SpikeErrorLoss
 from .herding_bound import herding_error_bound as herding_error_bound
 from .herding_mlp import HerdingMLP as HerdingMLP
 from .herding_mlp import OperationCounts as OperationCounts
+from .integrated_potential import IntegratedPotential as IntegratedPotential
 from .latency_backward import latency_backward as latency_backward
 from .layer_activity import LayerActivity as LayerActivity
 from .losses import FirstSpikeCrossEntropy as FirstSpikeCrossEntropy
@@ -43,9 +44,12 @@ from .losses import FirstSpikeLoss as FirstSpikeLoss
 from .losses import PotentialMarginLoss as PotentialMarginLoss
 from .losses import RankOrderLoss as RankOrderLoss
 from .losses import SpikeCountHinge as SpikeCountHinge
+from .losses import SpikeCountSurrogate as SpikeCountSurrogate
+from .losses import SpikeTimeSparsity as SpikeTimeSparsity
 from .losses import SpikeTrainDistance as SpikeTrainDistance
 from .losses import SpikeTrainLoss as SpikeTrainLoss
 from .losses import TargetTimeLoss as TargetTimeLoss
+from .losses import TemporalPenalty as TemporalPenalty
 from .neurons import TSSLLIF as TSSLLIF
 from .neurons import ClockedNeuron as ClockedNeuron
 from .neurons import ExactLIF as ExactLIF
