@@ -29,7 +29,7 @@ class _Advance(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         i = i + current
         left, spikes = torch.full_like(v, dt), torch.zeros_like(v)
-        passed = []  # spikes of one rank: time since the one before, slope, whether there is one
+        passed: list[Tensor] = []  # spikes of one rank: time since the one before, slope, whether there is one
         while True:
             delay, _, _ = crossing(v, i, left, c)
             fired = torch.isfinite(delay)
