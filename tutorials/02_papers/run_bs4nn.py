@@ -78,7 +78,7 @@ def main() -> None:
         seed=chosen.seed,
         after_epoch=after_epoch,
         parts=run.parts(),
-        checkpoint=None if chosen.validate else chosen.folder / f"{name}.pt",
+        checkpoint=None if chosen.validate else Path("runs") / f"bs4nn_{name}.pt",
         title=f"{chosen.rule} {chosen.data}",
     )
     figures = run.evaluate(unseen, unseen_labels)
