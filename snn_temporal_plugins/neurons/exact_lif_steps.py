@@ -29,7 +29,8 @@ class _Advance(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         i = i + current
         left, spikes = torch.full_like(v, dt), torch.zeros_like(v)
-        passed: list[Tensor] = []  # spikes of one rank: time since the one before, slope, whether there is one
+        # of each rank of spikes: time since the one before, slope, whether there is one
+        passed: list[Tensor] = []
         while True:
             delay, _, _ = crossing(v, i, left, c)
             fired = torch.isfinite(delay)
