@@ -5,7 +5,7 @@ TSSL-BP: deep spiking networks in five steps
 Layers of leaky integrate-and-fire neurons that exchange post-synaptic currents (PSCs) need very few
 time steps: a spike acts in the step in which it is fired, so depth costs no time, and static images
 go in as real-valued currents. *Temporal spike sequence learning via backpropagation* (TSSL-BP)
-[1]_ trains such networks with five steps.
+trains such networks with five steps.
 
 This page shows what its gradient looks like on one neuron, trains a small network, and then asks
 the question that users ask: is the rule better than a plain surrogate gradient?
@@ -256,10 +256,10 @@ for network_name, row in speed["figures"].items():
 # %%
 # References
 # ----------
-# .. [1] W. Zhang, P. Li, "Temporal spike sequence learning via backpropagation for deep spiking
-#    neural networks", NeurIPS 2020, `arXiv:2002.10085 <https://arxiv.org/abs/2002.10085>`_.
-# .. [2] ML Reproducibility Challenge 2020, `github.com/anilozdemir/TSSL-BP
-#    <https://github.com/anilozdemir/TSSL-BP>`_.
+# - W. Zhang, P. Li, "Temporal spike sequence learning via backpropagation for deep spiking
+#   neural networks", NeurIPS 2020, `arXiv:2002.10085 <https://arxiv.org/abs/2002.10085>`_.
+# - ML Reproducibility Challenge 2020, `github.com/anilozdemir/TSSL-BP
+#   <https://github.com/anilozdemir/TSSL-BP>`_.
 
 assert live > 0.85, "the small network learned"
 assert last["test"] >= 89.0

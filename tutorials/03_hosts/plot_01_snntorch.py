@@ -167,9 +167,9 @@ print(f"{'answer at':<20}step {figures['decision_time']:.1f} of {NUM_STEPS}")
 # %%
 # References
 # ----------
-# .. [1] J. K. Eshraghian et al., "Training spiking neural networks using lessons from deep
-#    learning", Proceedings of the IEEE 111(9), 2023 (snnTorch).
-# .. [2] S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
-#    networks with one spike per neuron", arXiv:1910.09495.
+# - J. K. Eshraghian et al., "Training spiking neural networks using lessons from deep
+#   learning", Proceedings of the IEEE 111(9), 2023 (snnTorch).
+# - S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
+#   networks with one spike per neuron", arXiv:1910.09495.
 
 assert figures["strict"] > 0.75 and int(same.sum()) >= len(same) - 2

@@ -133,8 +133,8 @@ print(f"{'answer at':<20}step {figures['decision_time']:.1f} of {NUM_STEPS}")
 # %%
 # References
 # ----------
-# .. [1] C. Pehle, J. E. Pedersen, "Norse: a deep learning library for spiking neural networks",
-#    2021, doi:10.5281/zenodo.4422025.
-# .. [2] S. R. Kheradpisheh, T. Masquelier, arXiv:1910.09495.
+# - C. Pehle, J. E. Pedersen, "Norse: a deep learning library for spiking neural networks",
+#   2021, doi:10.5281/zenodo.4422025.
+# - S. R. Kheradpisheh, T. Masquelier, arXiv:1910.09495.
 
 assert figures["strict"] > 0.75 and int(same.sum()) >= len(same) - 2

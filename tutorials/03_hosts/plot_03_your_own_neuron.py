@@ -175,7 +175,7 @@ print(f"spikes in {steps} steps without and with a rising threshold: {counts[0]}
 # %%
 # References
 # ----------
-# .. [1] G. Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking
-#    neurons", NeurIPS 2018: adaptive thresholds.
+# - G. Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking
+#   neurons", NeurIPS 2018: adaptive thresholds.
 
 assert not results.failed and counts[1] < counts[0]
