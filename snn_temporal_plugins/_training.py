@@ -27,7 +27,8 @@ def options(description: str, *, epochs: int, **more: Any) -> argparse.ArgumentP
     passes = "passes over the images" + ("" if epochs else "; 0: as the page takes")
     parser.add_argument("--epochs", type=int, default=epochs, help=passes)
     parser.add_argument("--seed", type=int, default=0, help="of weights and order of the images")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch")
+    threads = "of torch; batches of some dozen images are fastest with one"
+    parser.add_argument("--threads", type=int, default=1, help=threads)
     full = os.environ.get("SNN_TEMPORAL_FULL") == "1"
     parser.add_argument(
         "--full", action="store_true", default=full, help="all images; also SNN_TEMPORAL_FULL=1"

@@ -37,7 +37,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
-docs = Path(stp.__file__).parents[1] / "docs"
+here = Path(globals().get("__file__", "plot_s4nn.py")).resolve()  # the gallery has no __file__
+docs = here.parents[2] / "docs"
 parser = _training.options("S4NN on MNIST: one spike per neuron, the first one decides.", epochs=0)
 parser.add_argument("--hidden", type=int, default=400, help="hidden neurons")
 parser.add_argument("--output", type=Path, help="result file of a full run")
@@ -48,7 +49,7 @@ train = stp.datasets.load("mnist", "train")
 test = stp.datasets.load("mnist", "test")
 if not options.full:
     train = train.subset(slice(20_000))
-epochs = options.epochs or (20 if options.full else 6)
+epochs = options.epochs or (20 if options.full else max(6, 120_000 // len(train)))
 print(train, test, sep="\n")
 
 train_times = stp.latency(train.pixels, T_MAX).flatten(1)  # [N, 784]
@@ -95,7 +96,7 @@ print(model)
 # 32 instead of the authors' single images, and evaluate a running average of the weights.
 
 loss = stp.RankOrderLoss(T_MAX, gamma=5, reduction="sum")
-optimizer = torch.optim.SGD(model.parameters(), lr=0.8)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.8, fused=True)
 schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.92)
 average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
 
