@@ -1,7 +1,20 @@
-"""Shared fixtures: determinism, and an empty() that cannot be mistaken for zeros."""
+"""Shared fixtures: determinism, an empty() that cannot be mistaken for zeros, real digits, and an
+environment with another plug-in package. The only conftest, so that any folders can run together.
+"""
+
+import os
+import subprocess
+import sysconfig
+import venv
+from pathlib import Path
 
 import pytest
 import torch
+
+import snn_temporal_plugins as stp
+from snn_temporal_plugins.plugins import registry
+
+TESTS = Path(__file__).parent
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +32,58 @@ def _nan_in_empty_tensors():
     yield
     torch.use_deterministic_algorithms(before)
     torch.utils.deterministic.fill_uninitialized_memory = fill
+
+
+@pytest.fixture(scope="session")
+def real_digits():
+    """200 genuine MNIST digits: uint8 images [N, 28, 28] and labels [N]."""
+    try:
+        digits = stp.datasets.load("mnist", "train", download=False).subset(slice(200))
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    return digits.pixels.squeeze(1).numpy(), digits.labels.numpy()
+
+
+class Environment:
+    """A virtual environment that sees the packages of this one, and installs without network."""
+
+    def __init__(self, folder):
+        venv.create(folder, with_pip=False, symlinks=True)
+        self.python = folder / "bin" / "python"
+        (self.site,) = folder.glob("lib/python*/site-packages")
+        here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+        lines = [f"import site; site.addsitedir({path!r})" for path in sorted(here)]
+        (self.site / "packages_of_the_tests.pth").write_text("\n".join(lines))
+
+    def run(self, *arguments):
+        """Run Python there, on this checkout of the package; what it printed."""
+        command = [self.python, *arguments]
+        where = {**os.environ, "PYTHONPATH": str(TESTS.parent)}
+        ran = subprocess.run(command, capture_output=True, text=True, env=where)
+        assert not ran.returncode, ran.stderr
+        return ran.stdout
+
+
+@pytest.fixture(scope="session")
+def thirdparty_environment(tmp_path_factory):
+    """The plug-in package of tests/thirdparty, pip-installed into an environment of its own."""
+    source = tmp_path_factory.mktemp("source")  # pip writes build files beside the sources
+    for file in (TESTS / "thirdparty").rglob("*"):
+        if file.suffix in (".py", ".toml"):
+            copy = source / file.relative_to(TESTS / "thirdparty")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(file.read_text())
+    environment = Environment(tmp_path_factory.mktemp("environment"))
+    offline = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
+    environment.run("-m", "pip", "install", *offline, str(source))
+    return environment
+
+
+@pytest.fixture
+def thirdparty(thirdparty_environment, monkeypatch):
+    """The installed plug-in package, on the path for one test."""
+    monkeypatch.syspath_prepend(str(thirdparty_environment.site))
+    registry.refresh()
+    yield thirdparty_environment.site
+    monkeypatch.undo()
+    registry.refresh()
