@@ -28,14 +28,17 @@ def problems(count, inputs=19):
 
 
 class Probes:
-    """Analytic and numeric derivatives; probes where a spike count changes are dropped."""
+    """Analytic and numeric derivatives; probes across a change of order are dropped.
+
+    A spike appears or vanishes there, or an input moves past one.
+    """
 
     def __init__(self, step):
         self.step, self.analytic, self.numeric, self.dropped = step, [], [], 0
 
-    def add(self, analytic, values, counts, count):
-        """``values`` and ``counts [2 L, ...]`` on the stencil, ``count`` in its centre."""
-        numeric = ridders(np.where(counts == count, values, np.nan), self.step)
+    def add(self, analytic, values, orders, order):
+        """``values`` and ``orders [2 L, ...]`` on the stencil, ``order`` in its centre."""
+        numeric = ridders(np.where(orders == order, values, np.nan), self.step)
         ok = np.isfinite(numeric)
         self.dropped += int((~ok).sum())
         self.analytic.append(analytic[ok])
@@ -50,16 +53,16 @@ def probe_inputs(probes, tau_mem, times, weight, coefficients):
     """Weights as many neurons, input times as many samples: all probes of one problem at once."""
     unit = neuron(tau_mem)
     t, w = times.clone().requires_grad_(), weight.clone().requires_grad_()
-    total, count = value(spikes(unit, t[None], w[None])[0, 0], coefficients)
+    total, order = value(spikes(unit, t[None], w[None])[0, 0], coefficients, times)
     moves = torch.tensor(stencil(probes.step)).double()[:, None, None] * torch.eye(len(times))
     moves = moves.double().flatten(0, 1)
-    by_time = spikes(unit, times + moves, weight[None])[:, 0]
-    by_weight = spikes(unit, times[None], weight + moves)[0]
+    by_time = value(spikes(unit, times + moves, weight[None])[:, 0], coefficients, times + moves)
+    by_weight = value(spikes(unit, times[None], weight + moves)[0], coefficients, times)
     for gradient, found in zip(
         torch.autograd.grad(total, [t, w]), (by_time, by_weight), strict=True
     ):
-        values, counts = value(found.unflatten(0, (-1, len(times))), coefficients)
-        probes.add(gradient.numpy(), values.numpy(), counts.numpy(), int(count))
+        values, orders = (x.unflatten(0, (-1, len(times))).numpy() for x in found)
+        probes.add(gradient.numpy(), values, orders, int(order))
 
 
 def probe_constants(probes, tau_mem, times, weight, coefficients):
@@ -70,7 +73,7 @@ def probe_constants(probes, tau_mem, times, weight, coefficients):
     for name in learn:  # a parameter starts in float32
         getattr(unit, name).data.fill_(base[name])
     out = spikes(unit, times, weight).diagonal().movedim(-1, 0)
-    total, count = value(out, coefficients)
+    total, order = value(out, coefficients, times)
     for name in learn:
         gradient = [
             torch.autograd.grad(x, getattr(unit, name), retain_graph=True)[0] for x in total
@@ -80,8 +83,8 @@ def probe_constants(probes, tau_mem, times, weight, coefficients):
             for h in stencil(probes.step)
         ]
         found = torch.stack([out.diagonal().movedim(-1, 0) for out in found])
-        values, counts = value(found, coefficients)
-        probes.add(torch.stack(gradient).numpy(), values.numpy(), counts.numpy(), count.numpy())
+        values, orders = value(found, coefficients, times)
+        probes.add(torch.stack(gradient).numpy(), values.numpy(), orders.numpy(), order.numpy())
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(30, marks=pytest.mark.slow)])
