@@ -274,7 +274,8 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
 
     def _rule(self, t_max: float | None, beta: float, error_to_silent: bool) -> Rule:
         limit = float("inf") if t_max is None else float(t_max)
-        width = self.width if self.gate == "triangle" else None
+        learns = self.gate == "triangle" and torch.is_grad_enabled()  # else nobody asks for peaks
+        width = self.width if learns else None
         return Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
 
     def _drive(
