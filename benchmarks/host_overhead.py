@@ -1,6 +1,8 @@
 """Cost of the host classes over the bare neuron: one step at batch 128, interleaved, medians.
 
-python benchmarks/host_overhead.py [--neurons 1000] [--steps 50]
+python benchmarks/host_overhead.py --output docs/results/host_overhead.json
+
+A ratio is the median over rounds of one loop's time by that of the bare step in the same round.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ import time
 import torch
 
 import snn_temporal_plugins as stp
+from snn_temporal_plugins import _results
 from snn_temporal_plugins.frontends import norse, snntorch
+
+BATCH = 128
 
 
 def loops(core, current):
@@ -57,33 +62,60 @@ def loops(core, current):
     }
 
 
+def compare(core, shape, rounds, gradients):
+    """Seconds per step and ratio to the bare step, by name; medians over interleaved rounds."""
+    steps = shape[0]
+    current = (0.05 * torch.rand(shape)).requires_grad_(gradients)
+    runs = loops(core, current)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds + 2):
+        for name, run in runs.items():
+            current.grad = None
+            start = time.perf_counter()
+            total = run()
+            if gradients:
+                total.sum().backward()
+            seconds[name].append(time.perf_counter() - start)
+    base = seconds["bare step"][2:]
+    return {
+        name: {
+            "us_per_step": round(1e6 * statistics.median(values[2:]) / steps, 1),
+            "ratio": round(
+                statistics.median(v / b for v, b in zip(values[2:], base, strict=True)), 3
+            ),
+        }
+        for name, values in seconds.items()
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--neurons", type=int, default=1000)
+    parser.add_argument("--neurons", type=int, nargs="+", default=[100, 400, 1000])
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--output", help="JSON file for the figures")
     options = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    current = 0.05 * torch.rand(options.steps, 128, options.neurons)
-    for gradients in (False, True):
-        current.requires_grad_(gradients)
-        runs = loops(stp.SingleSpikeIF(1.5), current)
-        seconds: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(options.rounds):
-            for name, run in runs.items():
-                current.grad = None
-                start = time.perf_counter()
-                total = run()
-                if gradients:
-                    total.sum().backward()
-                seconds[name].append(time.perf_counter() - start)
-        base = seconds["bare step"]
-        for name, values in seconds.items():
-            ratio = statistics.median(v / b for v, b in zip(values, base, strict=True))
-            step = 1e6 * statistics.median(values) / options.steps
-            what = "forward and backward" if gradients else "forward"
-            print(f"{what:<22}{name:<24}{step:8.1f} us/step   x {ratio:.3f}")
+    figures = []
+    for core in (stp.SingleSpikeIF(1.5), stp.TSSLLIF(5.0, 3.0)):
+        for neurons in options.neurons:
+            for what, gradients in (("forward", False), ("train", True)):
+                shape = options.steps, BATCH, neurons
+                found = compare(core, shape, options.rounds, gradients)
+                for name, row in found.items():
+                    figures.append(
+                        {
+                            "neuron": type(core).__name__,
+                            "neurons": neurons,
+                            "pass": what,
+                            "loop": name,
+                            **row,
+                        }
+                    )
+                    print(*(f"{value!s:<22}" for value in figures[-1].values()), flush=True)
+    if options.output:
+        _results.save(options.output, figures, seed=0, batch=BATCH, steps=options.steps, threads=1)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,15 @@ def step_without_gradient(distance: Tensor) -> Tensor:
     return (distance > 0).to(distance.dtype)
 
 
+class _Layout(NamedTuple):
+    """How the states of snnTorch and those of the neuron lie to one another."""
+
+    slots: tuple[str, ...]
+    order: tuple[int, ...]  # field of each slot, from `unused` on
+    places: tuple[int, ...]  # slot of each field
+    unused: int  # slots in front that are passed on unchanged
+
+
 class HostNeuron:
     """What all host classes of this module share; see the module's text."""
 
@@ -53,6 +62,7 @@ class HostNeuron:
     init_hidden: bool
     output: bool
     mem: Tensor
+    _layout: _Layout
 
     def __init__(self, *args: Any, **options: Any) -> None:
         host = {name: options.pop(name, default) for name, default in OPTIONS.items()}
@@ -116,35 +126,34 @@ class HostNeuron:
         module._init_mem()
         fields = core.State._fields  # type: ignore[attr-defined]
         v = _names.potential_field(fields)
-        module._order = (*(i for i in range(len(fields)) if i != v), v)  # slot -> field
-        module._places = tuple(map(module._order.index, range(len(fields))))  # field -> slot
-        module._unused = len(self.slots) - len(fields)
+        order = (*(i for i in range(len(fields)) if i != v), v)  # slot -> field
+        unused = len(self.slots) - len(fields)
+        places = tuple(unused + order.index(i) for i in range(len(fields)))  # field -> slot
+        module._layout = _Layout(self.slots, order, places, unused)
         module.core = core
         enlist(module, snn.SpikingNeuron.instances)
 
     def advance(self, current: Tensor, given: tuple[Tensor | None, ...]) -> Any:
         """One time step, with the states that were given or those that are held."""
-        module: Any = self
-        buffers, core = module._buffers, module._modules["core"]
+        buffers, core = self._buffers, self._modules["core"]  # type: ignore[attr-defined]
+        slots, order, places, unused = self._layout
         if self.init_hidden and any(state is not None for state in given):
             raise TypeError(
                 f"{type(self).__name__}: with init_hidden=True the neuron holds its states; "
                 f"call it with the current alone, without {', '.join(self.slots)}."
             )
-        slots, order, unused = self.slots, module._order, module._unused
-        held = [
-            buffers[name] if state is None else state
-            for name, state in zip(slots, given, strict=True)
-        ]
+        held = [buffers[n] if s is None else s for n, s in zip(slots, given, strict=True)]
         if held[-1].shape != current.shape:
             held = [torch.zeros_like(current)] * unused
             state = core.initial_state(current)
         else:
-            state = core.State(*(held[unused + i] for i in module._places))
+            state = core.State(*[held[i] for i in places])
         out, state = core.step(current, state)
         if out.dtype != current.dtype:
             out = out.to(current.dtype)
-        states = [*held[:unused], *(state[i] for i in order)]
+        states = [state[i] for i in order]
+        if unused:
+            states = held[:unused] + states
         for name, value in zip(slots, states, strict=True):
             buffers[name] = value
         return out if self.init_hidden and not self.output else (out, *states)
@@ -154,8 +163,8 @@ class HostNeuron:
         module: Any = self
         if self.mem.numel():
             state = self.core.initial_state(torch.zeros_like(self.mem))
-            unused = [torch.zeros_like(self.mem)] * module._unused
-            states = (*unused, *(state[i].detach() for i in module._order))
+            unused = [torch.zeros_like(self.mem)] * module._layout.unused
+            states = (*unused, *(state[i].detach() for i in module._layout.order))
             for name, value in zip(self.slots, states, strict=True):
                 module._buffers[name] = value
         states = tuple(module._buffers[name] for name in self.slots)
