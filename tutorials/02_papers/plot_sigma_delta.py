@@ -25,7 +25,7 @@ Run it as a script: ``python tutorials/02_papers/plot_sigma_delta.py``.
    * - name
      - what it does
    * - ``HerdingQuantizer(quantum, encode="delta")``
-     - input ``[T, B, ...]`` to signed spikes, multiples of ``quantum``: changes of the rounded input
+     - input ``[T, B, ...]`` to signed multiples of ``quantum``: changes of the rounded input
    * - ``HerdingReLU(quantum, correction=True)``
      - currents ``[T, B, ...]`` to changes of the rounded, rectified sum; may take spikes back
 """
@@ -34,6 +34,8 @@ Run it as a script: ``python tutorials/02_papers/plot_sigma_delta.py``.
 # A network without biases
 # ------------------------
 # A bias would be a constant current in every step; what stands still should cost nothing.
+
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import torch
@@ -49,7 +51,7 @@ order = torch.randperm(len(test.labels))[:500]
 x_test, labels_test = test.images[order].flatten(1), test.labels[order]
 
 SIZES = [784, 200, 200, 10]
-fc1, fc2, fc3 = (nn.Linear(n, m, bias=False) for n, m in zip(SIZES, SIZES[1:], strict=False))
+fc1, fc2, fc3 = (nn.Linear(n, m, bias=False) for n, m in pairwise(SIZES))
 relu_network = nn.Sequential(fc1, nn.ReLU(), fc2, nn.ReLU(), fc3)
 optimiser = torch.optim.Adam(relu_network.parameters(), lr=1e-3)
 for _ in range(6):
@@ -82,7 +84,7 @@ def fade(frames, pairs=100):
     return (1 - share) * start + share * end
 
 
-DENSE = sum(n * m for n, m in zip(SIZES, SIZES[1:], strict=False))
+DENSE = sum(n * m for n, m in pairwise(SIZES))
 FRAMES = [2, 5, 10, 20, 50, 100, 200]
 QUANTA = [0.5, 0.25, 0.125]
 cost, same, skipping = {}, {}, {}
