@@ -12,6 +12,7 @@ include the encoding, inference starts from encoded inputs.
 
 import argparse
 import importlib.util
+import itertools
 import sys
 import warnings
 from pathlib import Path
@@ -67,25 +68,37 @@ def data() -> tuple[torch.Tensor, torch.Tensor, str]:
 
 def cell(field, images, labels, batch, task, known, chosen):
     """Images per second of every contestant; ``None`` where a step takes too long."""
-    x, y = images[:batch], labels[:batch]
     jobs, sizes, guess = {}, {}, {}
     for name, contestant in field.items():
         sizes[name] = 1 if contestant.one_by_one else batch
-        if task == "training":
-            jobs[name] = lambda contestant=contestant: contestant.train(x, y)
-        else:
-            inputs = contestant.encode(x)
-            jobs[name] = lambda c=contestant, inputs=inputs: _classify(c, inputs)
-        before = known.get(name)
-        if before is not None:
-            guess[name] = sizes[name] / before / 4  # a larger batch is cheaper by image
+        jobs[name] = _job(contestant, images, labels, batch, task)
+        if name in known:  # a larger batch is cheaper by image
+            guess[name] = sizes[name] / known[name] / 4
     times = medians(jobs, seconds=chosen.seconds, limit=chosen.limit, guess=guess)
     return {name: None if t is None else sizes[name] / t for name, t in times.items()}
 
 
-def _classify(contestant, inputs):
-    with torch.no_grad():
-        return contestant.classify(inputs)
+def _job(contestant, images, labels, batch, task):
+    """What is timed: with every call the next of a few batches."""
+    some = max(1, min(64, 1024 // batch))
+    starts = itertools.cycle(range(0, some * batch, batch))
+    if task == "training":
+
+        def train():
+            start = next(starts)
+            contestant.train(images[start : start + batch], labels[start : start + batch])
+
+        return train
+    if batch * contestant.steps > 4096:
+        some = 1  # dense trains of many steps are large
+    parts = images[: some * batch].split(batch)
+    inputs = itertools.cycle([contestant.encode(part) for part in parts])
+
+    def infer():
+        with torch.no_grad():
+            return contestant.classify(next(inputs))
+
+    return infer
 
 
 def compare(chosen, images, labels, progress):

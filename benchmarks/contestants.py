@@ -25,6 +25,7 @@ class Contestant:
     """A model, the rule it learns by and the way it reads images."""
 
     one_by_one = False  #: knows no batches
+    steps = 1  #: of dense input
 
     def __init__(self, model: nn.Module, learning_rate: float) -> None:
         self.model = model
@@ -122,6 +123,8 @@ class TimedMargin(Timed):
 
 class Clocked(Timed):
     """The same network over all time steps; without the normalisation, which needs ``Timed``."""
+
+    steps = T_MAX
 
     def encode(self, images: Tensor) -> Tensor:
         return stp.spike_train(super().encode(images), self.t_max)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-FEW, MANY = 3, 200
+FEW, MANY = 3, 200  # turns
+TURN = 2e-2  # seconds that a turn lasts at least
 
 
 def medians(
@@ -21,29 +22,34 @@ def medians(
 
     ``guess`` holds expected times, where there are any: what should exceed the limit is not even
     tried. The first call of a job (allocation, caches) does not count, unless it takes longer than
-    ``seconds``. Together the jobs take about ``seconds`` each, but at least three turns.
+    ``seconds``. Together the turns of a job take about ``seconds``, but there are at least three;
+    within a turn a short job runs again and again, as it would in use, with its data in the cache.
     """
-    guess, cost, result = guess or {}, {}, {}
+    guess, result = guess or {}, {}
+    calls: dict[str, int] = {}
+    turns: dict[str, int] = {}
     for name, job in jobs.items():
         expected = guess.get(name, 0.0)
         first = expected if expected > limit else _clock(job)
         result[name] = None if first > limit else first
         if first <= seconds:
-            cost[name] = _clock(job)
-    turns = {name: int(min(max(seconds / c, FEW), MANY)) for name, c in cost.items()}
+            cost = _clock(job)
+            calls[name] = max(1, round(TURN / cost))
+            turns[name] = int(min(max(seconds / (cost * calls[name]), FEW), MANY))
     times: dict[str, list[float]] = {name: [] for name in turns}
     last = max(turns.values(), default=0)
     for turn in range(last):
         for name, wanted in turns.items():
             if len(times[name]) * last <= turn * wanted:  # spread over the whole time
-                times[name].append(_clock(jobs[name]))
+                times[name].append(_clock(jobs[name], calls[name]))
     return result | {name: statistics.median(values) for name, values in times.items()}
 
 
-def _clock(job: Callable[[], object]) -> float:
+def _clock(job: Callable[[], object], calls: int = 1) -> float:
     start = time.perf_counter()
-    job()
-    return time.perf_counter() - start
+    for _ in range(calls):
+        job()
+    return (time.perf_counter() - start) / calls
 
 
 @contextmanager

@@ -180,17 +180,21 @@ def integrate_with_peaks(events, times, rows, bias, threshold, limit, end, state
 
 @jit
 def room(rows):
-    """State ``[8, O']`` of the neurons that share ``rows``.
+    """State ``[5, O']`` of the neurons that share ``rows``.
 
-    In its rows: v, crossing, potential at the spike, peak, its time; and for the results spike
-    time, potential, latest causal time.
+    In its rows: v, crossing, potential at the spike, peak and its time.
     """
-    return aligned(8 * rows.shape[1], rows).reshape(8, rows.shape[1])
+    return aligned(5 * rows.shape[1], rows).reshape(5, rows.shape[1])
 
 
 @jit
-def solve(events, times, rows, bias, threshold, delay, limit, with_peaks, state, outputs):
-    """Bring the state of ``outputs`` neurons from rest to the end of the window."""
+def solve(
+    events, times, rows, bias, threshold, delay, limit, with_peaks, state, out, potential, until
+):  # fmt: skip
+    """Integrate from rest to the end of the window.
+
+    Writes spike times, potentials and latest causal times ``[O]``; peaks stay in the state.
+    """
     state[0] = 0
     state[1] = np.inf
     if with_peaks:
@@ -198,24 +202,23 @@ def solve(events, times, rows, bias, threshold, delay, limit, with_peaks, state,
         state[4] = -1
         integrate_with_peaks(events, times, rows, bias, threshold, limit, limit - delay, state)
     elif bias.size:
-        integrate_on_ramp(events, times, rows, bias, threshold, limit, state[0], state[1], outputs)
+        integrate_on_ramp(events, times, rows, bias, threshold, limit, state[0], state[1], out.size)
     else:
-        integrate(events, times, rows, threshold, state[0], state[1], outputs)
-    conclude(state[0], state[1], state[2 if with_peaks else 0], delay, limit, state[5:])
+        integrate(events, times, rows, threshold, state[0], state[1], out.size)
+    conclude(state[0], state[1], state[2 if with_peaks else 0], delay, limit, out, potential, until)
     if bias.size:
-        add_ramp(state[1], bias, limit, state[6])
+        add_ramp(state[1], bias, limit, potential)
 
 
 @jit
-def conclude(v, crossing, level, delay, limit, result):
-    """Spike times, potentials (without a ramp) and latest causal times from the final state."""
+def conclude(v, crossing, level, delay, limit, out, potential, until):
+    """Results from the final state, without the ramp of a bias."""
     latest = min(limit - v.dtype.type(1), np.finfo(v.dtype).max)
-    out, potential, until = result[0], result[1], result[2]
-    for j in range(v.size // LANES * LANES):  # three loops: the compiler vectorises each
+    for j in range(out.size):  # three loops: the compiler vectorises each
         out[j] = crossing[j] + delay if crossing[j] + delay < limit else np.inf
-    for j in range(v.size // LANES * LANES):
+    for j in range(out.size):
         potential[j] = level[j] if crossing[j] < np.inf else v[j]
-    for j in range(v.size // LANES * LANES):
+    for j in range(out.size):
         until[j] = min(crossing[j], latest)
 
 
@@ -223,12 +226,12 @@ def conclude(v, crossing, level, delay, limit, result):
 def add_ramp(crossing, bias, limit, potential):
     """Add what the bias has contributed up to the crossing, or to the end of the window."""
     one = bias.dtype.type(1)
-    for j in range(bias.size // LANES * LANES):
+    for j in range(potential.size):
         potential[j] += bias[j] * (crossing[j] + one if crossing[j] < np.inf else limit)
 
 
 @jit
-def store(state, out, potential, until):
-    """Copy the results from the state."""
-    for j in range(out.size):
-        out[j], potential[j], until[j] = state[5, j], state[6, j], state[7, j]
+def copy(source, target):
+    """Copy as many numbers as the target holds."""
+    for j in range(target.size):
+        target[j] = source[j]

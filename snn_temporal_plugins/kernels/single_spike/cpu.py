@@ -7,7 +7,7 @@ blocks can run on several threads and every sum keeps its order whatever their n
 from __future__ import annotations
 
 from ..common.cpu import jit, sort_buffers, sort_events
-from ..integrate.cpu import room, solve, store
+from ..integrate.cpu import copy, room, solve
 
 
 @jit
@@ -20,15 +20,17 @@ def forward(
     ``rows [I + 1, O']`` holds the weights of each input, padded with zeros; ``bias [O']`` may be
     empty, as may ``peak`` and ``peak_time``.
     """
-    outputs, with_peaks = out.shape[1], peak.size > 0
+    with_peaks = peak.size > 0
     buffers = sort_buffers(times.shape[1], bits)
     state = room(rows)
     for b in range(first, last):
         events = sort_events(times[b], bits[b], limit, buffers)
-        solve(events, times[b], rows, bias, threshold, delay, limit, with_peaks, state, outputs)
-        store(state, out[b], potential[b], until[b])
+        constants = threshold, delay, limit, with_peaks
+        result = out[b], potential[b], until[b]
+        solve(events, times[b], rows, bias, *constants, state, *result)
         if with_peaks:
-            peak[b], peak_time[b] = state[3, :outputs], state[4, :outputs]
+            copy(state[3], peak[b])
+            copy(state[4], peak_time[b])
 
 
 @jit

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..common.cpu import aligned, jit, sort_buffers, sort_events
-from ..integrate.cpu import room, solve, store
+from ..integrate.cpu import copy, room, solve
 from ..single_spike.cpu import carry, share
 
 
@@ -64,8 +64,7 @@ def forward(
 ):  # fmt: skip
     """Results ``[B, P, O]`` of the samples of a block, from ``times [B, H * W * C]``."""
     height, width, across, tall, wide, sy, sx, top, left, dy, dx = geometry
-    positions, outputs = out.shape[1:]
-    with_peaks = peak.size > 0
+    positions, with_peaks = out.shape[1], peak.size > 0
     down = reach(height, positions // across, tall, sy, top, dy)
     along = reach(width, across, wide, sx, left, dx)
     buffers = sort_buffers(times.shape[1], bits)
@@ -78,10 +77,12 @@ def forward(
         spread(events, times[b], down, along, across, queues, lengths, arrivals)
         for p in range(positions):
             queue, at = queues[p, : lengths[p]], arrivals[p]
-            solve(queue, at, rows, bias, threshold, delay, limit, with_peaks, state, outputs)
-            store(state, out[b, p], potential[b, p], until[b, p])
+            constants = threshold, delay, limit, with_peaks
+            result = out[b, p], potential[b, p], until[b, p]
+            solve(queue, at, rows, bias, *constants, state, *result)
             if with_peaks:
-                peak[b, p], peak_time[b, p] = state[3, :outputs], state[4, :outputs]
+                copy(state[3], peak[b, p])
+                copy(state[4], peak_time[b, p])
 
 
 @jit
