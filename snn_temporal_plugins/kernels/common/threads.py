@@ -15,13 +15,20 @@ from typing import Any
 
 import torch
 
+SMALL = 4_000_000  # (sample, input, output) triples that one thread handles before another is awake
+
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
-def run_blocks(kernel: Callable[..., Any], size: int, *arguments: Any) -> None:
-    """Call ``kernel(*arguments, first, last)`` for blocks that cover ``0 ... size - 1``."""
+def run_blocks(
+    kernel: Callable[..., Any], size: int, *arguments: Any, work: float = float("inf")
+) -> None:
+    """Call ``kernel(*arguments, first, last)`` for blocks that cover ``0 ... size - 1``.
+
+    ``work`` is a bound on the triples of sample, input and output that the kernel looks at.
+    """
     threads = min(torch.get_num_threads(), size)
-    if threads <= 1:
+    if threads <= 1 or work < SMALL:
         kernel(*arguments, 0, size)
         return
     edges = [size * k // threads for k in range(threads + 1)]

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..common.cpu import aligned, jit
 
+TILE = 16  # rows and columns that are transposed inside the cache
 LANES = 16
 
 
@@ -235,3 +236,17 @@ def copy(source, target):
     """Copy as many numbers as the target holds."""
     for j in range(target.size):
         target[j] = source[j]
+
+
+@jit
+def transpose(weight, rows, first, last):
+    """Write the weights ``[O, I]`` of a block of inputs as rows ``[I + 1, O']``, zeros behind."""
+    outputs = len(weight)
+    for start in range(first, last, TILE):
+        inputs = range(start, min(start + TILE, last))
+        for j in range(0, outputs, TILE):
+            for i in inputs:
+                for k in range(j, min(j + TILE, outputs)):
+                    rows[i, k] = weight[k, i]
+        for i in inputs:
+            rows[i, outputs:] = 0

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...neurons.single_spike_times import Rule, errors
 from ..common.direct import function, plain
 from ..common.threads import run_blocks
-from ..integrate.cpu import LANES
+from ..integrate.cpu import LANES, transpose
 from . import cpu
 
 BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
@@ -53,7 +53,8 @@ def _run(
         padded(weight, bias),
     )
     constants = scalar(threshold), scalar(delay), scalar(t_max)
-    run_blocks(cpu.forward, len(times), *problem, *constants, *arrays)
+    work = len(times) * weight.numel()
+    run_blocks(cpu.forward, len(times), *problem, *constants, *arrays, work=work)
     return result
 
 
@@ -70,8 +71,8 @@ def weight_rows(weight: Tensor) -> Tensor:
     """Weights ``[I + 1, O']`` of each input, padded with zeros to whole vectors and by a row."""
     outputs, inputs = weight.shape
     rows = weight.new_empty(inputs + 1, outputs + -outputs % LANES)
-    rows[:inputs, :outputs].copy_(weight.detach().t())
-    rows[:inputs, outputs:] = 0
+    source, target = weight.detach().contiguous().numpy(), rows.numpy()
+    run_blocks(transpose, inputs, source, target, work=weight.numel() * 8)
     rows[inputs] = 0
     return rows
 
@@ -125,12 +126,14 @@ def _run_backward(
     inputs, causes, error, carriers = (
         tensor.detach().contiguous().numpy() for tensor in (times, until, delta, weight)
     )
+    work = len(times) * weight.numel()
     if times_needed:
         silent = scalar(t_max if error_to_silent else np.nan)  # no time is >= NaN
         problem = inputs, causes, silent, error, carriers, scalar(beta), grad_times.numpy()
-        run_blocks(cpu.input_errors, len(times), *problem)
+        run_blocks(cpu.input_errors, len(times), *problem, work=work)
     if weight_needed:
-        run_blocks(cpu.weight_errors, len(weight), inputs, causes, error, grad_weight.numpy())
+        shared = inputs, causes, error, grad_weight.numpy()
+        run_blocks(cpu.weight_errors, len(weight), *shared, work=work)
     return grad_times, grad_weight
 
 
