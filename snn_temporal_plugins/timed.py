@@ -237,7 +237,7 @@ class _NormalizeError(torch.autograd.Function):
     def forward(ctx: Any, times: Tensor, potential: Tensor, mean: bool) -> tuple[Tensor, Tensor]:
         ctx.mean = mean
         ctx.set_materialize_grads(False)
-        return times.clone(), potential.clone()
+        return times.view_as(times), potential.view_as(potential)
 
     @staticmethod
     @once_differentiable
