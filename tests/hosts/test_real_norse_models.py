@@ -86,3 +86,18 @@ def test_convnet_of_norse_with_its_readout(code):
         optimizer.step()
         values.append(value.item())
     assert min(values[-2:]) < 0.97 * values[0]
+
+
+@pytest.mark.parametrize("neuron", ["stock", "single spike"])
+def test_binary_synapses_are_swapped_in_learn_digits_and_pack(neuron):
+    model = stp.swap_synapses(lifted(), scale=0.1)
+    if neuron == "single spike":
+        model = stp.swap(model, {norse.LIF: "single_spike_if"})
+    synapses = [m for m in model.modules() if isinstance(m, stp.BinaryLinear)]
+    assert len(synapses) == 2, "also inside Lift"
+    before = synapses[0].weight.detach() >= 0
+    right, times, _ = train(model, run, LOSS, code="constant", count=1500, batch=50, rate=4e-3)
+    assert right > 0.5
+    flipped = ((synapses[0].weight >= 0) != before).double().mean()
+    assert 0.005 < flipped < 0.5
+    assert torch.equal(accuracy(stp.pack(model), run, code="constant")[1], times)

@@ -199,3 +199,18 @@ def test_host_loop_equals_the_event_driven_form_on_real_digits(norm):
             torch.testing.assert_close(parameter.grad, grad, rtol=1e-10, atol=1e-10)
             assert grad.any()
         optimizer.step()
+
+
+@pytest.mark.parametrize("neuron", ["stock", "single spike"])
+def test_binary_synapses_are_swapped_in_learn_digits_and_pack(neuron):
+    model = stp.swap_synapses(FullyConnected(bias=False), scale=0.08)
+    if neuron == "single spike":
+        model = stp.swap(model, SWAP)
+    assert type(model.fc1) is type(model.fc2) is stp.BinaryLinear
+    before = model.fc1.weight.detach() >= 0
+    right, times, _ = train(model, run_flat, LOSS, code="constant", count=1500, batch=50, rate=4e-3)
+    assert right > 0.5
+    flipped = ((model.fc1.weight >= 0) != before).double().mean()
+    assert 0.005 < flipped < 0.5
+    packed = stp.pack(model)
+    assert torch.equal(accuracy(packed, run_flat, code="constant")[1], times)

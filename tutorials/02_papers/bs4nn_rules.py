@@ -118,6 +118,15 @@ class Run:
         """Figures on images the run has not seen."""
         return evaluate_timed(self.result(), images, labels)
 
+    def watch(self) -> dict[str, float]:
+        """Share of positive signs, and scale, of each layer, for the history of the run."""
+        row = {}
+        synapses = (m for m in self.network.modules() if isinstance(m, stp.BinaryLinear))
+        for k, synapse in enumerate(synapses, 1):
+            row[f"positive_{k}"] = (synapse.weight >= 0).double().mean().item()
+            row[f"scale_{k}"] = synapse.scale.item()
+        return row
+
 
 class Margin(Run):
     """This project's rule: every output learns from its potential at the decision."""
@@ -142,30 +151,49 @@ class Margin(Run):
 
 
 class Paper(Run):
-    """The authors' rule and settings: one image at a time, in place, two learned scales."""
+    """The authors' rule and settings: one image at a time, in place, two learned scales.
+
+    ``repair`` names what is put right: the ``scale`` is frozen where the authors' published
+    weights have it, the ``range`` of the first latent weights has both signs and is small against
+    a step, latent weights ``decay``, a ``gate`` lets hidden neurons learn that did not fire, and
+    a sample without an output spike pulls its label instead of teaching nothing (``silent``).
+    """
 
     def build(self) -> nn.Sequential:
-        layers = []
-        for inputs, outputs, high in (
-            (784, self.options.hidden, 5.0),
-            (self.options.hidden, 10, 48.0),
-        ):
-            synapse = stp.BinaryLinear(inputs, outputs, scale=5.0, learn_scale=True)
-            nn.init.uniform_(synapse.weight, 0.0, high)
-            neuron = stp.SingleSpikeIF(100.0, delay=1)
-            layer = stp.Timed(synapse, neuron, t_max=T_MAX, error_norm="sum", beta=self.options.lr)
-            layers.append(layer)
-        layers[-1].return_potential = True
+        self.repair = set(self.options.repair)
+        hidden, gate = self.options.hidden, "gate" in self.repair
+        first = self.layer(784, hidden, 5.0, 4.037, (-1.0, 1.5))
+        last = self.layer(hidden, 10, 48.0, 9.065, (-1.0, 1.0))
+        if gate:
+            first.neuron = stp.SingleSpikeIF(100.0, delay=1, gate="triangle", width=80.0)
+        last.error_to_silent, last.return_potential = gate, True
         self.loss = stp.RankOrderLoss(T_MAX, gamma=1, reduction="sum")
-        self.scaling = torch.optim.SGD([layer.synapse.scale for layer in layers], lr=0.01)
+        self.scaling = torch.optim.SGD([layer.synapse.scale for layer in (first, last)], lr=0.01)
         self.weights = torch.optim.SGD(
-            [layer.synapse.weight for layer in layers], lr=self.options.lr
+            [layer.synapse.weight for layer in (first, last)],
+            lr=self.options.lr,
+            weight_decay=1e-6 * ("decay" in self.repair),
         )
-        return nn.Sequential(*layers)
+        self.seen, self.mute = 0, 0
+        return nn.Sequential(first, last)
+
+    def layer(
+        self, inputs: int, outputs: int, high: float, scale: float, span: tuple[float, float]
+    ) -> stp.Timed:
+        """Weights start in 0 ... ``high`` and the scale at 5 unless they are repaired."""
+        learned = "scale" not in self.repair
+        synapse = stp.BinaryLinear(
+            inputs, outputs, scale=5.0 if learned else scale, learn_scale=learned
+        )
+        nn.init.uniform_(synapse.weight, *(span if "range" in self.repair else (0.0, high)))
+        neuron = stp.SingleSpikeIF(100.0, delay=1)
+        return stp.Timed(synapse, neuron, t_max=T_MAX, error_norm="sum", beta=self.options.lr)
 
     def learn(self, images: Tensor, labels: Tensor) -> Tensor:
         times, potential = self.network(stp.latency(images.flatten(1), T_MAX))
-        taught = torch.isfinite(times.detach()).any(1)  # where no output fires nothing is learned
+        fired = torch.isfinite(times.detach()).any(1)
+        self.seen, self.mute = self.seen + len(fired), self.mute + int((~fired).sum())
+        taught = fired | ("silent" in self.repair)
         if taught.any():
             self.loss(times[taught], labels[taught]).backward()
         return self.loss.predict(times.detach(), potential=potential.detach())
@@ -174,15 +202,21 @@ class Paper(Run):
         if self.network[0].synapse.weight.grad is None:
             return
         self.weights.step()
-        for layer in self.network:
-            layer.synapse.refresh_scale_grad_()
-        self.scaling.step()
+        if "scale" not in self.repair:
+            for layer in self.network:
+                layer.synapse.refresh_scale_grad_()
+            self.scaling.step()
 
     def result(self) -> nn.Module:
         return self.network
 
     def evaluate(self, images: Tensor, labels: Tensor) -> dict[str, Any]:
         return evaluate_timed(self.network, images, labels, {"plain": None})
+
+    def watch(self) -> dict[str, float]:
+        row = super().watch() | {"silent": self.mute / max(self.seen, 1)}
+        self.seen, self.mute = 0, 0
+        return row
 
 
 class Dense(Run):

@@ -20,6 +20,7 @@ import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
 RESULTS = Path("docs/results/bs4nn")
+REPAIRS = ("scale", "range", "decay", "gate", "silent")
 HIDDEN = {"mnist": 600, "fashion-mnist": 1000}  # as in the paper
 
 
@@ -37,6 +38,8 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--width", type=float, default=20.0, help="of the gate, in counts")
     options.add_argument("--average", type=float, default=0.998, help="decay per batch")
     options.add_argument("--shift", type=int, default=0, help="random shifts, in pixels")
+    options.add_argument("--images", type=int, default=None, help="learn from fewer")
+    options.add_argument("--repair", nargs="*", choices=REPAIRS, default=(), help="of paper")
     options.add_argument("--validate", action="store_true", help="hold images out, leave the test")
     options.add_argument("--save", type=Path, default=None, help="file for the packed network")
     options.add_argument("--folder", type=Path, default=RESULTS)
@@ -59,15 +62,19 @@ def main() -> None:
     """Train, evaluate, write."""
     chosen = _training.parse(parser())
     chosen.hidden = chosen.hidden or HIDDEN[chosen.data]
-    name = f"{chosen.data}_{chosen.rule}_seed{chosen.seed}" + ("_shifts" if chosen.shift else "")
+    parts = [chosen.data, chosen.rule, *chosen.repair, f"seed{chosen.seed}"]
+    parts += ["shifts"] * bool(chosen.shift) + [f"{chosen.images}images"] * bool(chosen.images)
+    name = "_".join(parts)
     images, labels, unseen, unseen_labels = data(chosen.data, chosen.validate, chosen.full)
+    images, labels = images[: chosen.images], labels[: chosen.images]
     run = RULES[chosen.rule](chosen, chosen.epochs * -(-len(images) // chosen.batch))
 
     def after_epoch(epoch: int) -> dict[str, float]:
-        if not chosen.validate:
-            return {}
-        figures = run.evaluate(unseen, unseen_labels)
-        return {f"strict_{kind}": row["strict"] for kind, row in figures.items()}
+        row = run.watch()
+        if chosen.validate:
+            figures = run.evaluate(unseen, unseen_labels)
+            row |= {f"strict_{kind}": part["strict"] for kind, part in figures.items()}
+        return row
 
     history = _training.fit(
         run.step,
