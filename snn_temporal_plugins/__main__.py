@@ -130,18 +130,23 @@ def _check(options: argparse.Namespace) -> int:
 
 def _doctor(options: argparse.Namespace) -> int:
     versions = doctor.versions()
-    problems = doctor.problems(versions)
+    build = doctor.torch_build()
+    problems = doctor.problems(versions, build)
     broken = [
         {"kind": e.kind, "name": e.qualified, "error": str(e.error)}
         for e in registry.entries()
         if e.error
     ]
     if options.json:
-        report = {"versions": versions, "backend": doctor.backend(), "problems": problems}
-        print(json.dumps({**report, "broken": broken}, indent=2))
+        report = {"versions": versions, "torch build": build, "backend": doctor.backend()}
+        print(json.dumps({**report, "problems": problems, "broken": broken}, indent=2))
         return 0
     rows = [{"package": name, "version": v or "not installed"} for name, v in versions.items()]
-    _show([*rows, {"package": "backend='auto'", "version": doctor.backend()}], False, "Versions")
+    rows += [
+        {"package": "torch is built for", "version": build},
+        {"package": "backend='auto'", "version": doctor.backend()},
+    ]
+    _show(rows, False, "Versions")
     if problems:
         _show(problems, False, "Known problems of what is installed")
     if broken:

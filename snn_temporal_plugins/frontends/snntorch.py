@@ -209,7 +209,19 @@ class HostNeuron:
 class _Leaky:
     def forward(self, input_: Tensor, mem: Tensor | None = None) -> Any:
         """``current`` to ``spk, mem``, or ``spk`` with ``init_hidden=True``."""
-        return self.advance(input_, (mem,))  # type: ignore[attr-defined]
+        module: Any = self
+        buffers, core = module._buffers, module._modules["core"]
+        if mem is None:
+            mem = buffers["mem"]
+        elif module.init_hidden:
+            return module.advance(input_, (mem,))
+        # what advance() does for any number of states, without detours: the step of most networks
+        rested = mem.shape != input_.shape
+        out, state = core.step(input_, core.initial_state(input_) if rested else core.State(mem))
+        (buffers["mem"],) = state
+        if out.dtype != input_.dtype:
+            out = out.to(input_.dtype)
+        return out if module.init_hidden and not module.output else (out, *state)
 
 
 class _Synaptic:

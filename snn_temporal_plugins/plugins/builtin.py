@@ -104,6 +104,33 @@ TSSL_LIF = NeuronSpec(
     },
 )
 
+RANK_ORDER_LOSS = LossSpec(
+    "rank_order",
+    "snn_temporal_plugins.losses:RankOrderLoss",
+    summary="The label fires first, the others a margin later (relative targets)",
+    reference="S4NN, arXiv:1910.09495",
+)
+
+FIRST_SPIKE_CROSS_ENTROPY = LossSpec(
+    "first_spike_cross_entropy",
+    "snn_temporal_plugins.losses:FirstSpikeCrossEntropy",
+    summary="Cross-entropy over negative first-spike times",
+    reference="Mostafa, arXiv:1606.08165",
+)
+
+TARGET_TIME = LossSpec(
+    "target_time",
+    "snn_temporal_plugins.losses:TargetTimeLoss",
+    summary="Squared distance to target times: the label early, the others late",
+    reference="Bohte, Kok and La Poutré, Neurocomputing 48, 2002",
+)
+
+POTENTIAL_MARGIN = LossSpec(
+    "potential_margin",
+    "snn_temporal_plugins.losses:PotentialMarginLoss",
+    summary="Wrong outputs stay a margin below the threshold, the label is pulled over it",
+)
+
 SPIKE_TRAIN_DISTANCE = LossSpec(
     "spike_train_distance",
     "snn_temporal_plugins.losses:SpikeTrainDistance",

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 
+import torch
+
+NO_GPU = "no GPU found"
+TOGETHER = "install torch, torchvision and norse in one pip command, or with -c constraints.txt"
 PACKAGES = ("torch", "numpy", "torchvision", "numba", "snntorch", "norse", "nir", "nirtorch")
 
 
@@ -22,6 +26,18 @@ class Problem:
 
 
 KNOWN = (
+    Problem(
+        "snntorch",
+        (1,),
+        "older than the front end is tested with",
+        "pip install 'snntorch>=1.0'",
+    ),
+    Problem(
+        "norse",
+        (1, 1),
+        "older than the front end is tested with",
+        "pip install 'norse>=1.1,<2', in one command with torch",
+    ),
     Problem(
         "snntorch",
         (),
@@ -39,7 +55,20 @@ KNOWN = (
         "snntorch",
         (),
         "its NIR exporter takes a swapped neuron for a plain LIF neuron, without an error",
-        "snn_temporal_plugins.to_nir",
+        "do not export swapped models with it",
+    ),
+    Problem(
+        "snntorch",
+        (),
+        "its own neurons fire float32 spikes whatever the current is: networks in float64 or half "
+        "precision fail at the next layer",
+        "swapped neurons keep the type",
+    ),
+    Problem(
+        "snntorch",
+        (),
+        "held states are buffers, which DistributedDataParallel overwrites with those of rank 0",
+        "broadcast_buffers=False, or explicit states",
     ),
     Problem(
         "snntorch",
@@ -53,6 +82,19 @@ KNOWN = (
         "SequentialState remembers which layers have state when it is built; replacing a layer "
         "by hand returns tuples as activations",
         "snn_temporal_plugins.swap refreshes it",
+    ),
+    Problem(
+        "norse",
+        (1, 2),
+        "SequentialState changes the list of states that it is given",
+        "pass list(state) to use a state twice",
+    ),
+    Problem(
+        "norse",
+        (),
+        "constants in p are not registered: .to() leaves them behind, and optimisers do not see "
+        "them",
+        "swapped neurons register what is learned",
     ),
     Problem(
         "norse",
@@ -86,37 +128,54 @@ def versions() -> dict[str, str | None]:
     return found
 
 
-def problems(installed: dict[str, str | None]) -> list[dict[str, str]]:
-    """Known problems of the installed versions, as rows package, problem, cure."""
+def torch_build() -> str:
+    """What the installed torch was built for, and whether that is there."""
+    toolkit = torch.version.cuda or torch.version.hip
+    if toolkit is None:
+        return "CPU"
+    return f"GPU ({toolkit})" if torch.cuda.is_available() else f"GPU ({toolkit}), {NO_GPU}"
+
+
+def problems(installed: dict[str, str | None], build: str = "CPU") -> list[dict[str, str]]:
+    """Known problems of what is installed, as rows package, problem, cure.
+
+    ``build`` is what :func:`torch_build` says.
+    """
     rows = []
     for known in KNOWN:
         version = installed.get(known.package)
         if version is not None and not (known.below and numbers(version) >= known.below):
             rows.append({"package": known.package, "problem": known.problem, "cure": known.cure})
-    mismatch = torchvision_mismatch(installed)
-    if mismatch:
-        rows.append(
-            {
-                "package": "torchvision",
-                "problem": mismatch,
-                "cure": "install torch, torchvision and norse in one pip command, "
-                "or with -c constraints.txt",
-            }
-        )
+    found = {"torchvision": torchvision_mismatch(installed), "torch": lost_cpu_build(build)}
+    rows += [
+        {"package": package, "problem": problem, "cure": TOGETHER}
+        for package, problem in found.items()
+        if problem
+    ]
     return rows
+
+
+def lost_cpu_build(build: str) -> str:
+    """Say so if torch is a GPU build on a machine without GPU."""
+    if NO_GPU not in build:
+        return ""
+    return (
+        f"it is a build for {build}: pip install norse, in a command of its own, puts that in "
+        "place of a CPU build"
+    )
 
 
 def torchvision_mismatch(installed: dict[str, str | None]) -> str:
     """Say why torchvision does not fit torch, if so (``pip install norse`` may replace torch)."""
-    torch, vision = installed.get("torch"), installed.get("torchvision")
-    if torch is None or vision is None:
+    ours, vision = installed.get("torch"), installed.get("torchvision")
+    if ours is None or vision is None:
         return ""
-    wanted = f"0.{numbers(torch)[1] + 15}"  # torch 2.k goes with torchvision 0.(k + 15)
-    if numbers(torch)[0] == 2 and not vision.startswith(f"{wanted}."):
-        return f"torchvision {vision} was built for another torch; torch {torch} needs {wanted}"
-    build = [re.sub(r"^.*\+|^[^+]*$", "", version) for version in (torch, vision)]
+    wanted = f"0.{numbers(ours)[1] + 15}"  # torch 2.k goes with torchvision 0.(k + 15)
+    if numbers(ours)[0] == 2 and not vision.startswith(f"{wanted}."):
+        return f"torchvision {vision} was built for another torch; torch {ours} needs {wanted}"
+    build = [re.sub(r"^.*\+|^[^+]*$", "", version) for version in (ours, vision)]
     if build[0] != build[1]:
-        return f"torchvision {vision} and torch {torch} come from different builds"
+        return f"torchvision {vision} and torch {ours} come from different builds"
     return ""
 
 

@@ -4,6 +4,7 @@ import builtins
 import json
 
 import pytest
+import torch
 
 import snn_temporal_plugins as stp
 from snn_temporal_plugins.__main__ import main
@@ -94,14 +95,14 @@ def test_doctor_as_text_shows_broken_plugins(capsys, monkeypatch):
     error = registry.PluginLoadError("it fell over")
     broken = registry.Entry("neuron", "bad", "one-lab", "1", None, error)
     monkeypatch.setattr(registry, "entries", lambda kind=None: [broken])
-    monkeypatch.setattr(doctor, "problems", lambda installed: [])
+    monkeypatch.setattr(doctor, "problems", lambda *installed: [])
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "one-lab:bad" in out and "it fell over" in out
 
 
 @pytest.mark.parametrize(
-    ("torch", "vision", "message"),
+    ("ours", "vision", "message"),
     [
         ("2.13.0+cpu", "0.28.0+cpu", ""),
         ("2.4.1", "0.19.0", ""),
@@ -110,14 +111,46 @@ def test_doctor_as_text_shows_broken_plugins(capsys, monkeypatch):
         ("2.13.0", None, ""),
     ],
 )
-def test_torchvision_of_another_torch_is_seen(torch, vision, message):
-    found = doctor.torchvision_mismatch({"torch": torch, "torchvision": vision})
+def test_torchvision_of_another_torch_is_seen(ours, vision, message):
+    found = doctor.torchvision_mismatch({"torch": ours, "torchvision": vision})
     assert message in found and bool(message) == bool(found)
 
 
 def test_problems_that_a_version_has_fixed_are_not_shown():
-    rows = doctor.problems({"norse": "1.1.0", "torch": "2.13.0"})
-    assert {row["package"] for row in rows} == {"norse"}
-    assert doctor.problems({"norse": "1.2.0", "torch": "2.13.0"}) == []
+    rows = {v: doctor.problems({"norse": v, "torch": "2.13.0"}) for v in ("1.1.0", "1.2.0")}
+    assert {row["package"] for row in rows["1.1.0"]} == {"norse"}
+    assert 0 < len(rows["1.2.0"]) < len(rows["1.1.0"])
     rows = doctor.problems({"torch": "2.13.0+cpu", "torchvision": "0.28.0"})
     assert [row["package"] for row in rows] == ["torchvision"]
+
+
+def test_hosts_older_than_tested_are_seen():
+    rows = doctor.problems({"snntorch": "0.9.4", "norse": "1.0.0"})
+    assert {row["package"] for row in rows if "older than" in row["problem"]} == {
+        "snntorch",
+        "norse",
+    }
+    rows = doctor.problems({"snntorch": "1.0.0", "norse": "1.1.0"})
+    assert not any("older than" in row["problem"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "gpu", "build"),
+    [
+        (None, False, "CPU"),
+        ("12.9", True, "GPU (12.9)"),
+        ("12.9", False, "GPU (12.9), no GPU found"),
+    ],
+)
+def test_a_gpu_build_in_place_of_the_cpu_build_is_seen(monkeypatch, capsys, cuda, gpu, build):
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(doctor, "versions", lambda: {"torch": "2.13.0", "torchvision": "0.28.0"})
+    assert main(["doctor", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["torch build"] == build
+    lost = [row for row in report["problems"] if row["package"] == "torch"]
+    assert len(lost) == ("no GPU" in build)
+    assert all("pip install norse" in row["problem"] for row in lost)
+    assert all("constraints.txt" in row["cure"] for row in lost)
