@@ -261,14 +261,13 @@ class TSSLLIF(ClockedNeuron):
         return _backends.on(self.backend, self._chosen, current)
 
     def _run(self, x: Tensor, v: Tensor, a: Tensor, scale: Tensor | None = None) -> Run:
-        keep = torch.is_grad_enabled() and any(part.requires_grad for part in (x, v, a))
         if self._backend(x) == "numba":
             from ..kernels.tssl_lif.op import run
 
-            return run(x, v, a, self.rule, keep, scale)
+            return run(x, v, a, self.rule, scale)
         if scale is not None:
             x = scale.view(-1, *[1] * v.dim()) * x
-        return Run(*Reference.apply(x, v, a, self.rule, keep))
+        return Run(*Reference.apply(x, v, a, self.rule))
 
 
 def _single(current: Tensor) -> Tensor:

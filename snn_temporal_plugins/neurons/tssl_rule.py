@@ -32,18 +32,19 @@ class Rule(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What one run over a window returns; only the first three carry gradient."""
+    """What one run over a window returns."""
 
     out: Tensor  # [T, ...] PSC or spikes
     v: Tensor  # [...] after the last step
     a: Tensor  # [...] PSC after the last step; without gradient if the output is spikes
-    u: Tensor  # [T, ...] potential before the reset, or empty
-    trace: Tensor  # [T, ...] PSC of the neuron's own spikes if the output is spikes, or empty
 
 
-def simulate(x: Tensor, v: Tensor, a: Tensor, rule: Rule, keep: bool) -> Run:
-    """Run over the currents ``x [T, ...]`` from the state ``(v, a)``."""
-    out, u, trace = (torch.empty_like(x) for _ in range(3))
+def simulate(x: Tensor, v: Tensor, a: Tensor, rule: Rule) -> tuple[Run, Tensor, Tensor]:
+    """Run over the currents ``x [T, ...]`` from the state ``(v, a)``.
+
+    Also returns the potentials before the reset and the PSCs of the neurons' own spikes.
+    """
+    out, u, psc = (torch.empty_like(x) for _ in range(3))
     for t, x_t in enumerate(x.unbind(0)):
         du = x_t - rule.theta_mem * v
         torch.add(v, du, out=u[t])
@@ -51,10 +52,8 @@ def simulate(x: Tensor, v: Tensor, a: Tensor, rule: Rule, keep: bool) -> Run:
         v = u[t] * (1 - spike)
         a = a + rule.theta_syn * (spike - a)
         out[t] = spike if rule.spikes else a
-        trace[t] = a
-    nothing = x.new_empty(0)
-    kept = (u, trace if rule.spikes else nothing) if keep else (nothing, nothing)
-    return Run(out, v, a, *kept)
+        psc[t] = a
+    return Run(out, v, a), u, psc
 
 
 def adjoint(
@@ -62,11 +61,11 @@ def adjoint(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients on ``(x, v, a)`` of the start from those on ``(out, v, a)`` of the end."""
     grad_out, grad_v, grad_a = grads
-    rule = resolve(rule, u)
+    spikes = (u > rule.threshold).to(u.dtype)
+    rule = resolve(rule, spikes)
     keep_v, keep_a = 1 - rule.theta_mem, 1 - rule.theta_syn
     grad_x = torch.empty_like(u)
     carry = grad_v / keep_v
-    spikes = (u > rule.threshold).to(u.dtype)
     before = torch.cat([v0.unsqueeze(0), u[:-1] * (1 - spikes[:-1])])
     slope = spikes / (u - before).clamp_(min=1 / rule.max_slope)
     bell = sigmoid_slope(u - rule.threshold, rule.width)
@@ -89,42 +88,43 @@ def sigmoid_slope(distance: Tensor, width: float) -> Tensor:
     return s * (1 - s) / width
 
 
-def resolve(rule: Rule, u: Tensor) -> Rule:
+def resolve(rule: Rule, spikes: Tensor) -> Rule:
     """Decide for the whole layer whether it counts as silent, where the rule asks for that."""
     if rule.layer_rate < 0:
         return rule
-    rate = (u > rule.threshold).to(u.dtype).mean().item()
-    return rule._replace(silence=float("inf") if rate <= rule.layer_rate else float("-inf"))
+    silent = spikes.mean().item() <= rule.layer_rate
+    return rule._replace(silence=float("inf") if silent else float("-inf"))
 
 
 class Reference(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, v: Tensor, a: Tensor, rule: Rule, keep: bool) -> Run:
-        run = simulate(x, v, a, rule, keep)
-        save(ctx, run, v, rule)
+    def forward(ctx: Any, x: Tensor, v: Tensor, a: Tensor, rule: Rule) -> Run:
+        run, u, psc = simulate(x, v, a, rule)
+        ctx.save_for_backward(u, psc, v)
+        ctx.rule = rule
+        ctx.set_materialize_grads(False)
+        if rule.spikes:
+            ctx.mark_non_differentiable(run.a)
         return run
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         u, psc, v0 = ctx.saved_tensors
-        return *adjoint(complete(grads, u), u, psc, v0, ctx.rule), None, None
+        return *adjoint(complete(grads, u, len(u)), u, psc, v0, ctx.rule), None
 
 
-def save(ctx: Any, run: Run, v0: Tensor, rule: Rule) -> None:
-    """Keep for the backward pass only ``u`` and the PSC, and the potential of the start."""
-    ctx.save_for_backward(run.u, run.trace if rule.spikes else run.out, v0)
-    ctx.rule = rule
-    ctx.mark_non_differentiable(run.u, run.trace, *([run.a] if rule.spikes else []))
-    ctx.set_materialize_grads(False)
+def complete(
+    grads: tuple[Tensor | None, ...], like: Tensor, steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients on output, potential and PSC, zero where nothing came back.
 
-
-def complete(grads: tuple[Tensor | None, ...], u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients on output, potential and PSC, zero where nothing came back."""
-    out, v, a = grads[:3]
-    zero = torch.zeros_like(u[0]) if v is None or a is None else u
+    ``like [T, ...]`` tells the shape of a step.
+    """
+    out, v, a = grads
+    zero = torch.zeros_like(like[0]) if v is None or a is None else like
     return (
-        torch.zeros_like(u) if out is None else out,
+        like.new_zeros(steps, *like.shape[1:]) if out is None else out,
         zero if v is None else v,
         zero if a is None else a,
     )

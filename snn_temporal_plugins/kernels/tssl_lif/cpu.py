@@ -15,7 +15,7 @@ from numba.extending import overload
 
 from ..common.cpu import jit
 
-PIECE = 1024  # columns
+PIECE = 512  # columns
 
 
 def bell(z):
@@ -43,62 +43,38 @@ def _bell(z):
 
 
 @jit
-def forward_step(x, scale, v, a, theta_m, theta_s, threshold, u, spikes, trace):
-    """Advance one piece by one step, in place of ``v`` and ``a``."""
+def forward_step(x, scale, v, a, theta_m, theta_s, threshold, psc, spikes, u):
+    """Advance one piece by one step, in place of ``v`` and ``a``; what is None is not written."""
     zero, one = v.dtype.type(0), v.dtype.type(1)
     for j in range(x.size):
         potential = v[j] + (scale * x[j] - theta_m * v[j])
         fires = potential > threshold
         spike = one if fires else zero
-        psc = a[j] + theta_s * (spike - a[j])
-        u[j] = potential
+        a[j] += theta_s * (spike - a[j])
         v[j] = zero if fires else potential
-        spikes[j] = spike
-        a[j] = psc
-        trace[j] = psc
+        if psc is not None:
+            psc[j] = a[j]
+        if spikes is not None:
+            spikes[j] = spike
+        if u is not None:
+            u[j] = potential
 
 
 @jit
-def forward(
-    x,
-    scale,
-    v0,
-    a0,
-    theta_m,
-    theta_s,
-    threshold,
-    put_spikes,
-    keep,
-    out,
-    v,
-    a,
-    u,
-    trace,
-    first,
-    last,
-):
+def forward(x, scale, v0, a0, theta_m, theta_s, threshold, put_spikes, out, v, a, first, last):
     """Run columns ``first ... last - 1`` over all steps; ``x`` has one row if it is static."""
-    nowhere = np.empty((2, PIECE), x.dtype)
     for low in range(first, last, PIECE):
         high = min(low + PIECE, last)
-        v[low:high] = v0[low:high]
-        a[low:high] = a0[low:high]
+        level, trace = v[low:high], a[low:high]
+        level[:] = v0[low:high]
+        trace[:] = a0[low:high]
         for t in range(len(out)):
-            result = out[t, low:high]
-            unused = nowhere[0, : high - low]
-            history = trace[t, low:high] if put_spikes and keep else unused
-            forward_step(
-                x[t if len(x) > 1 else 0, low:high],
-                scale[t],
-                v[low:high],
-                a[low:high],
-                theta_m,
-                theta_s,
-                threshold,
-                u[t, low:high] if keep else nowhere[1, : high - low],
-                result if put_spikes else unused,
-                history if put_spikes else result,
-            )
+            current, result = x[t if len(x) > 1 else 0, low:high], out[t, low:high]
+            constants = theta_m, theta_s, threshold
+            if put_spikes:
+                forward_step(current, scale[t], level, trace, *constants, None, result, None)
+            else:
+                forward_step(current, scale[t], level, trace, *constants, result, None, None)
 
 
 @jit
@@ -107,7 +83,7 @@ def backward_step(g, u, before, limit, psc, carry, total, rule, grad):
 
     ``before`` is the potential of the step before, which was reset where it exceeded ``limit``.
     """
-    theta, keep_a, _, threshold, inter, intra, leak, flattest, width, silence, far = rule
+    theta, keep_a, threshold, inter, intra, leak, flattest, per_width, silence, far = rule
     zero, one = u.dtype.type(0), u.dtype.type(1)
     for j in range(u.size):
         gathered = g[j] + total[j]
@@ -119,35 +95,46 @@ def backward_step(g, u, before, limit, psc, carry, total, rule, grad):
         late = carry[j]
         at_spike = slope * (inter * effect + intra * u[j] * late)
         carry[j] = at_spike if fires else leak * late
-        z = min(max((u[j] - threshold) / width, -far), far)
-        fallback = bell(z) / width * effect
+        z = min(max((u[j] - threshold) * per_width, -far), far)
+        fallback = bell(z) * (per_width * effect)
         grad[j] = fallback if psc[j] < silence else carry[j]
 
 
 @jit
-def backward(g, u, psc, v0, static, scale, rule, carry, total, grad, first, last):
+def backward(g, x, v0, a0, static, scale, neuron, rule, carry, total, grad, first, last):
     """Gradients of columns ``first ... last - 1``; on a static current their sum.
 
-    ``carry`` and ``total`` enter as the gradients on the last state and leave as those on the
-    first.
+    The potentials and PSCs of a piece are computed once more, by the constants ``neuron`` of
+    the forward pass. ``carry`` and ``total`` enter as the gradients on the last state and leave
+    as those on the first.
     """
-    keep_v, threshold = rule[2], rule[3]
-    everywhere = u.dtype.type(np.inf)
-    piece = np.empty(PIECE, u.dtype)
+    theta_m, theta_s, threshold = neuron
+    keep_v, everywhere = x.dtype.type(1) - theta_m, x.dtype.type(np.inf)
+    steps = len(g)
+    u_all, psc_all = np.empty((steps, PIECE), x.dtype), np.empty((steps, PIECE), x.dtype)
+    v_all, a_all = np.empty(PIECE, x.dtype), np.empty(PIECE, x.dtype)
+    piece = np.empty(PIECE, x.dtype)
     for low in range(first, last, PIECE):
         high = min(low + PIECE, last)
+        n = high - low
+        u, psc, v, a = u_all[:, :n], psc_all[:, :n], v_all[:n], a_all[:n]
+        v[:] = v0[low:high]
+        a[:] = a0[low:high]
+        for t in range(steps):
+            current = x[0 if static else t, low:high]
+            forward_step(current, scale[t], v, a, theta_m, theta_s, threshold, psc[t], None, u[t])
         for j in range(low, high):
             carry[j] /= keep_v
         if static:
             grad[0, low:high] = 0
-        for t in range(len(u) - 1, -1, -1):
-            target = piece[: high - low] if static else grad[t, low:high]
+        for t in range(steps - 1, -1, -1):
+            target = piece[:n] if static else grad[t, low:high]
             backward_step(
                 g[t, low:high],
-                u[t, low:high],
-                u[t - 1, low:high] if t else v0[low:high],
+                u[t],
+                u[t - 1] if t else v0[low:high],
                 threshold if t else everywhere,
-                psc[t, low:high],
+                psc[t],
                 carry[low:high],
                 total[low:high],
                 rule,
@@ -155,7 +142,7 @@ def backward(g, u, psc, v0, static, scale, rule, carry, total, grad, first, last
             )
             if static:
                 gathered = grad[0, low:high]
-                for j in range(target.size):
+                for j in range(n):
                     gathered[j] += scale[t] * target[j]
         for j in range(low, high):
             carry[j] *= keep_v

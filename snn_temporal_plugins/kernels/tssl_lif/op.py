@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...neurons.tssl_rule import STEEPEST, Rule, Run, complete, resolve, save
+from ...neurons.tssl_rule import STEEPEST, Rule, Run, complete, resolve
 from ..common.direct import function, plain
 from ..common.threads import run_blocks
 from . import cpu
@@ -47,14 +47,13 @@ def _run(
     silence: float,
     layer_rate: float,
     spikes: bool,
-    keep: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """Run over currents ``x [T, ...]`` from the state ``(v, a)``: the fields of ``Run``.
 
     With ``scale [T]``, ``x [1, ...]`` is a static current: that of step t is ``scale[t] * x[0]``.
     The constants are the fields of :class:`~snn_temporal_plugins.neurons.tssl_rule.Rule`.
     """
-    run = _results(x, scale, spikes, keep)
+    run = _results(x, scale)
     number = _scalar(x)
     run_blocks(
         cpu.forward,
@@ -67,22 +66,16 @@ def _run(
         number(theta_syn),
         number(threshold),
         spikes,
-        keep,
         run.out.flatten(1).numpy(),
         run.v.view(-1).numpy(),
         run.a.view(-1).numpy(),
-        *(part.flatten(1).numpy() for part in (run.u, run.trace)),
     )
-    return run.out, run.v, run.a, run.u, run.trace
+    return run.out, run.v, run.a
 
 
-def _results(x: Tensor, scale: Tensor | None, spikes: bool, keep: bool) -> Run:
+def _results(x: Tensor, scale: Tensor | None) -> Run:
     shape = (len(x) if scale is None else len(scale), *x.shape[1:])
-    nothing = (0, *x.shape[1:])
-    shapes = shape, shape[1:], shape[1:], shape if keep else nothing, nothing
-    if keep and spikes:
-        shapes = *shapes[:4], shape
-    return Run(*(x.new_empty(size) for size in shapes))
+    return Run(*(x.new_empty(size) for size in (shape, shape[1:], shape[1:])))
 
 
 tssl_lif = torch.library.custom_op("snn_temporal_plugins::tssl_lif", _run, mutates_args=())
@@ -90,17 +83,17 @@ tssl_lif = torch.library.custom_op("snn_temporal_plugins::tssl_lif", _run, mutat
 
 @tssl_lif.register_fake
 def _(x: Tensor, scale: Tensor | None, *others: Any) -> tuple[Tensor, ...]:
-    return tuple(_results(x, scale, *others[-2:]))
+    return tuple(_results(x, scale))
 
 
 def _run_backward(
     grad_out: Tensor,
     grad_v: Tensor,
     grad_a: Tensor,
-    u: Tensor,
-    psc: Tensor,
-    v0: Tensor,
+    x: Tensor,
     scale: Tensor | None,
+    v: Tensor,
+    a: Tensor,
     theta_mem: float,
     theta_syn: float,
     threshold: float,
@@ -114,22 +107,22 @@ def _run_backward(
     spikes: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients on the current and on the first ``v`` and ``a``."""
-    number = _scalar(u)
-    grad_x = u.new_empty(u.shape if scale is None else (1, *u.shape[1:]))
+    number = _scalar(x)
+    grad_x = x.new_empty(x.shape)
     carry, total = (g.clone(memory_format=torch.contiguous_format) for g in (grad_v, grad_a))
     theta, keep_a = (1.0, 0.0) if spikes else (theta_syn, 1 - theta_syn)
-    keep_v = 1 - theta_mem
     constants = (
-        *(theta, keep_a, keep_v, threshold, inter, intra * theta_mem, leak * keep_v),
-        *(1 / max_slope, width, silence, STEEPEST),
+        *(theta, keep_a, threshold, inter, intra * theta_mem, leak * (1 - theta_mem)),
+        *(1 / max_slope, 1 / width, silence, STEEPEST),
     )
     run_blocks(
         cpu.backward,
-        v0.numel(),
-        *(_rows(part) for part in (grad_out, u, psc)),
-        _flat(v0),
+        v.numel(),
+        *(_rows(part) for part in (grad_out, x)),
+        *(_flat(part) for part in (v, a)),
         scale is not None,
-        _scales(scale, len(u), u),
+        _scales(scale, len(grad_out), x),
+        tuple(number(c) for c in (theta_mem, theta_syn, threshold)),
         tuple(number(c) for c in constants),
         carry.view(-1).numpy(),
         total.view(-1).numpy(),
@@ -148,40 +141,45 @@ def _(
     grad_out: Tensor,
     grad_v: Tensor,
     grad_a: Tensor,
-    u: Tensor,
-    psc: Tensor,
-    v0: Tensor,
+    x: Tensor,
     scale: Tensor | None,
+    v: Tensor,
     *others: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    shape = u.shape if scale is None else (1, *u.shape[1:])
-    return u.new_empty(shape), torch.empty_like(v0), torch.empty_like(v0)
+    return x.new_empty(x.shape), v.new_empty(v.shape), v.new_empty(v.shape)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _, scale, v, _, *constants = inputs
-    save(ctx, Run(*output), v, Rule(*constants[:-1]))
-    ctx.scale = scale
+    x, ctx.scale, v, a, *constants = inputs
+    ctx.save_for_backward(x, v, a)  # the backward pass computes potentials and PSCs once more
+    ctx.rule = Rule(*constants)
+    ctx.set_materialize_grads(False)
+    if ctx.rule.spikes:
+        ctx.mark_non_differentiable(output[2])
 
 
 def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-    u, psc, v0 = ctx.saved_tensors
-    rule = resolve(ctx.rule, u)
-    run: Any = _run_backward if plain(u) else tssl_lif_backward
-    grad_x, grad_v, grad_a = run(*complete(grads, u), u, psc, v0, ctx.scale, *rule)
-    return grad_x, None, grad_v, None if rule.spikes else grad_a, *[None] * 12
+    x, v, a = ctx.saved_tensors
+    rule, scale, direct = ctx.rule, ctx.scale, plain(x)
+    if rule.layer_rate >= 0:
+        forward: Any = _run if direct else tssl_lif
+        rule = resolve(rule, forward(x, scale, v, a, *rule._replace(spikes=True))[0])
+    steps = len(x) if scale is None else len(scale)
+    run: Any = _run_backward if direct else tssl_lif_backward
+    grad_x, grad_v, grad_a = run(*complete(grads, x, steps), x, scale, v, a, *rule)
+    return grad_x, None, grad_v, None if rule.spikes else grad_a, *[None] * len(rule)
 
 
 tssl_lif.register_autograd(_backward, setup_context=_setup_context)
 _Direct = function("TSSL", _run, _setup_context, _backward)
 
 
-def run(
-    x: Tensor, v: Tensor, a: Tensor, rule: Rule, keep: bool, scale: Tensor | None = None
-) -> Run:
+def run(x: Tensor, v: Tensor, a: Tensor, rule: Rule, scale: Tensor | None = None) -> Run:
     """Run over currents ``x [T, ...]`` from the state ``(v, a)``; see ``tssl_lif``."""
-    call = _Direct.apply if plain(x) else tssl_lif
-    return Run(*call(x, scale, v, a, *rule, keep))
+    if not plain(x):
+        return Run(*tssl_lif(x, scale, v, a, *rule))
+    learns = torch.is_grad_enabled() and (x.requires_grad or v.requires_grad or a.requires_grad)
+    return Run(*(_Direct.apply if learns else _run)(x, scale, v, a, *rule))
 
 
 def _psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
