@@ -111,18 +111,19 @@ def backward(g, x, v0, a0, static, scale, neuron, rule, carry, total, grad, firs
     theta_m, theta_s, threshold = neuron
     keep_v, everywhere = x.dtype.type(1) - theta_m, x.dtype.type(np.inf)
     steps = len(g)
-    u_all, psc_all = np.empty((steps, PIECE), x.dtype), np.empty((steps, PIECE), x.dtype)
-    v_all, a_all = np.empty(PIECE, x.dtype), np.empty(PIECE, x.dtype)
-    piece = np.empty(PIECE, x.dtype)
+    u, psc = np.empty((steps, PIECE), x.dtype), np.empty((steps, PIECE), x.dtype)
+    state, piece = np.empty((2, PIECE), x.dtype), np.empty(PIECE, x.dtype)
     for low in range(first, last, PIECE):
         high = min(low + PIECE, last)
         n = high - low
-        u, psc, v, a = u_all[:, :n], psc_all[:, :n], v_all[:n], a_all[:n]
+        v, a = state[0, :n], state[1, :n]
         v[:] = v0[low:high]
         a[:] = a0[low:high]
         for t in range(steps):
             current = x[0 if static else t, low:high]
-            forward_step(current, scale[t], v, a, theta_m, theta_s, threshold, psc[t], None, u[t])
+            forward_step(
+                current, scale[t], v, a, theta_m, theta_s, threshold, psc[t, :n], None, u[t, :n]
+            )
         for j in range(low, high):
             carry[j] /= keep_v
         if static:
@@ -131,10 +132,10 @@ def backward(g, x, v0, a0, static, scale, neuron, rule, carry, total, grad, firs
             target = piece[:n] if static else grad[t, low:high]
             backward_step(
                 g[t, low:high],
-                u[t],
-                u[t - 1] if t else v0[low:high],
+                u[t, :n],
+                u[t - 1, :n] if t else v0[low:high],
                 threshold if t else everywhere,
-                psc[t],
+                psc[t, :n],
                 carry[low:high],
                 total[low:high],
                 rule,
