@@ -97,6 +97,9 @@ class HerdingMLP(nn.Module):
         uniform noise, or 0, with which nothing smaller than half a spike per sample is learned.
     gate : {"causal", "final"}, default="causal"
         Whether error spikes pass by the running sum so far, or are sent after the last step.
+    error_quantum : float, default=1.0
+        Size of an error spike of a hidden unit. A smaller one makes the errors of few steps less
+        coarse, at the cost of more of them; those of the output are whole.
     smooth : bool, default=False
         Multiply errors by the running sums of the inputs' potentials instead of spike counts.
     weight_std : float, default=0.01
@@ -117,8 +120,8 @@ class HerdingMLP(nn.Module):
     rectified nor quantised; the decision is their argmax. A silent network decides 0.
 
     *Parameters* are those of ``layers``, bias-free ``nn.Linear``. Autograd has no part in
-    :meth:`learn`, which changes them in place, sample by sample; the residues of the errors are a
-    buffer, so that a saved network goes on exactly.
+    :meth:`learn`, which changes them in place, sample by sample; the residues of the errors, in
+    quanta, are a buffer, so that a saved network goes on exactly.
 
     *Ties.* Spikes of one step travel by falling residue, then rising index.
 
@@ -149,6 +152,7 @@ class HerdingMLP(nn.Module):
         order: str = "step",
         back_reset: str = "none",
         gate: str = "causal",
+        error_quantum: float = 1.0,
         smooth: bool = False,
         weight_std: float = 0.01,
     ) -> None:
@@ -166,6 +170,7 @@ class HerdingMLP(nn.Module):
             owner, "back_reset", back_reset, ("none", "random", "zero")
         )
         self.gate: str = _checks.choice(owner, "gate", gate, ("causal", "final"))
+        self.error_quantum = _checks.positive(owner, "error_quantum", error_quantum)
         self.smooth = bool(smooth)
         _ = self._op  # compiled, or the error that numba is missing, now rather than in forward
         layers = [nn.Linear(n, m, bias=False) for n, m in pairwise(sizes)]
@@ -177,6 +182,8 @@ class HerdingMLP(nn.Module):
     def extra_repr(self) -> str:
         text = f"num_steps={self.num_steps}, lr={self.lr:g}, update={self.update!r}"
         text += f", order={self.order!r}, back_reset={self.back_reset!r}, gate={self.gate!r}"
+        if self.error_quantum != 1:
+            text += f", error_quantum={self.error_quantum:g}"
         return text + (", smooth=True" if self.smooth else "")
 
     @property
@@ -219,7 +226,8 @@ class HerdingMLP(nn.Module):
         labels = _checks.targets(owner, labels, len(x), len(self.weights[-1]))
         layout = self._op.Layout.of(self.weights)
         rate = self.lr / self.num_steps**2
-        rule = self._op.Rule(self.order == "event", self.update == "fsgd", self.smooth, rate)
+        event, fractional = self.order == "event", self.update == "fsgd"
+        rule = self._op.Rule(event, fractional, self.smooth, rate, self.error_quantum)
         back = self._spread(self.residue.unsqueeze(0), layout)[0]
         total: OperationCounts | None = None
         for part, classes in zip(x.split(CHUNK), labels.split(CHUNK), strict=True):

@@ -42,10 +42,10 @@ def round_half_to_zero(p):
 class Network:
     """Fully connected network, trained by error spikes; weights are nested lists [in][out]."""
 
-    def __init__(self, weights, steps, *, order, update, gate, smooth, rate):
+    def __init__(self, weights, steps, *, order, update, gate, smooth, rate, quantum=1.0):
         self.weights, self.steps = weights, steps
         self.order, self.update, self.gate, self.smooth = order, update, gate, smooth
-        self.rate = rate / steps**2
+        self.rate, self.quantum = rate / steps**2, quantum
         self.sizes = [len(weights[0])] + [len(w[0]) for w in weights]
         self.back = [[0.0] * n for n in self.sizes]  # carried from sample to sample
         self.additions = {"forward": 0, "backward": 0, "update": 0}
@@ -59,14 +59,14 @@ class Network:
         self.count = [[0] * n for n in self.sizes]
         self.error_count = [[0] * n for n in self.sizes]
 
-    def crossings(self, phi, signed):
+    def crossings(self, phi, signed, quantum=1.0):
         """All spikes that are due, with the largest residue first, then the first unit."""
         due = []
         for j in range(len(phi)):
-            while phi[j] > 0.5 or (signed and phi[j] < -0.5):
+            while phi[j] > quantum / 2 or (signed and phi[j] < -quantum / 2):
                 sign = 1 if phi[j] > 0 else -1
                 due.append((-abs(phi[j]), j, sign))
-                phi[j] -= sign
+                phi[j] -= sign * quantum
         return [(j, sign) for _, j, sign in sorted(due)]
 
     def forward(self, x):
@@ -99,7 +99,12 @@ class Network:
             return self.count[layer][i]
         return self.total[layer][i] if layer == 0 else max(0.0, self.total[layer][i])
 
+    def size(self, layer):
+        """Of an error spike: a whole one of the output, a quantum of a hidden unit."""
+        return 1.0 if layer == len(self.weights) else self.quantum
+
     def change(self, layer, j, error):
+        error *= self.size(layer)
         for i in range(self.sizes[layer - 1]):
             value = self.incoming(layer - 1, i)
             if value:
@@ -119,17 +124,19 @@ class Network:
                 self.error_count[layer][j] += sign
                 if layer > 1:
                     for i in range(self.sizes[layer - 1]):
-                        self.back[layer - 1][i] += sign * self.weights[layer - 1][i][j]
+                        self.back[layer - 1][i] += (
+                            sign * self.size(layer) * self.weights[layer - 1][i][j]
+                        )
                         self.additions["backward"] += 1
                     if self.order == "event":
-                        sent += self.crossings(self.back[layer - 1], signed=True)
+                        sent += self.crossings(self.back[layer - 1], True, self.quantum)
                 if self.update == "fsgd" and self.order == "event":
                     self.change(layer, j, sign)
             if self.update == "fsgd" and self.order == "step":
                 for j, sign in through:
                     self.change(layer, j, sign)
             if layer > 1 and self.order == "step":
-                sent = self.crossings(self.back[layer - 1], signed=True)
+                sent = self.crossings(self.back[layer - 1], True, self.quantum)
             queue = sent
 
     def launch(self, errors):

@@ -41,7 +41,9 @@ def samples(n, *, grid=False, seed=1, inputs=SIZES[0]):
 def literal(net):
     weights = [weight.T.tolist() for weight in net.weights]
     options = {k: getattr(net, k) for k in ("order", "update", "gate", "smooth")}
-    return program.Network(weights, net.num_steps, rate=net.lr, **options)
+    return program.Network(
+        weights, net.num_steps, rate=net.lr, quantum=net.error_quantum, **options
+    )
 
 
 def assert_same(net, oracle):
@@ -50,13 +52,14 @@ def assert_same(net, oracle):
             weight, torch.tensor(rows, dtype=torch.float64).T, atol=1e-12, rtol=0
         )
     back = torch.tensor([*itertools.chain(*oracle.back[1:-1])], dtype=torch.float64)
-    torch.testing.assert_close(net.residue, back, atol=1e-12, rtol=0)
+    torch.testing.assert_close(net.error_quantum * net.residue, back, atol=1e-12, rtol=0)
 
 
 @rules
-@pytest.mark.parametrize("grid", [False, True])
-def test_training_equals_loops_over_single_spikes(order, update, gate, smooth, grid):
-    net = network(grid=grid, order=order, update=update, gate=gate, smooth=smooth)
+@pytest.mark.parametrize(("grid", "quantum"), [(False, 1.0), (True, 1.0), (False, 0.3)])
+def test_training_equals_loops_over_single_spikes(order, update, gate, smooth, grid, quantum):
+    options = {"order": order, "update": update, "gate": gate, "smooth": smooth}
+    net = network(grid=grid, error_quantum=quantum, **options)
     before = [weight.clone() for weight in net.weights]
     oracle, (x, labels) = literal(net), samples(7, grid=grid)
     for sample, label in zip(x.tolist(), labels.tolist(), strict=True):
@@ -256,5 +259,6 @@ def test_other_types_are_refused():
 
 
 def test_repr_shows_how_it_learns():
-    text = repr(network(update="fsgd", smooth=True))
-    assert "lr=0.037, update='fsgd', order='step', back_reset='none', gate='causal', smooth" in text
+    text = repr(network(update="fsgd", smooth=True, error_quantum=0.5))
+    assert "lr=0.037, update='fsgd', order='step', back_reset='none', gate='causal'" in text
+    assert "error_quantum=0.5, smooth=True" in text

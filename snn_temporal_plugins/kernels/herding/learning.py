@@ -45,12 +45,12 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
     """Carry the ``n`` error spikes of the first queue down to the weights; ``FULL`` or how many.
 
     An error spike passes where the sum of its unit is not negative. Those of the layer below are
-    the signed crossings of ``back``.
+    the signed crossings of ``back``, which counts in quanta.
     """
-    event, fractional, smooth, rate = rule
+    event, fractional, smooth, rate, quantum = rule
     phi, count, back, passed, sent_back = state
     queues, patterns, spare = space
-    none, floor = phi.dtype.type(0), -phi.dtype.type(0.5)
+    none, floor, one = phi.dtype.type(0), -phi.dtype.type(0.5), phi.dtype.type(1)
     for k in range(plan.shape[1] - 1, 0, -1):
         source, target = (plan.shape[1] - 1 - k) % 2, (plan.shape[1] - k) % 2
         units, signs, _ = queues[source]
@@ -60,6 +60,8 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
         residue_in, counts_in = units_of(plan, k - 1, phi), units_of(plan, k - 1, count)
         carried, sent_in = units_of(plan, k - 1, back), units_of(plan, k - 1, sent_back)
         indices, reach = (active, inputs) if k == 1 else (everyone, plan[SIZE, k - 1])
+        size = one if k == plan.shape[1] - 1 else quantum  # of one error spike
+        change = -rate * size
         tally[ERRORS, k] += n
         sent = np.int64(0)
         for r in range(n):
@@ -70,8 +72,9 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
             tally[PASSED, k] += 1
             errors[j] += sign
             if k > 1:
+                quanta = sign * (size / quantum)
                 for i in range(plan[SIZE, k - 1]):
-                    carried[i] += sign * matrix[i, j]
+                    carried[i] += quanta * matrix[i, j]
                 tally[ADDITIONS, BACKWARD] += plan[SIZE, k - 1]
                 if event:
                     before = sent
@@ -82,7 +85,15 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
                         sort_queue(queues[target], patterns[target], before, sent, spare)
             if event and fractional:
                 tally[ADDITIONS, UPDATE] += update_column(
-                    matrix, j, -rate * sign, counts_in, residue_in, smooth, k > 1, indices, reach
+                    matrix,
+                    j,
+                    -rate * size * sign,
+                    counts_in,
+                    residue_in,
+                    smooth,
+                    k > 1,
+                    indices,
+                    reach,
                 )
         if not event and fractional:  # after all were read
             for r in range(n):
@@ -90,7 +101,7 @@ def backward_step(n, active, inputs, everyone, rows, plan, rule, state, space, t
                     tally[ADDITIONS, UPDATE] += update_column(
                         matrix,
                         np.int64(units[r]),
-                        -rate * signs[r],
+                        change * signs[r],
                         counts_in,
                         residue_in,
                         smooth,
@@ -133,16 +144,17 @@ def launch(errors, active, inputs, everyone, rows, plan, rule, state, space, tal
 @jit
 def update_all(active, inputs, everyone, rows, plan, rule, state, tally):
     """Change the weights by the product of what came in and the errors that passed."""
-    _, _, smooth, rate = rule
+    _, _, smooth, rate, quantum = rule
     phi, count, _, passed, _ = state
     for k in range(1, plan.shape[1]):
+        change = -rate if k == plan.shape[1] - 1 else -rate * quantum
         matrix, errors = matrix_of(plan, k, rows), units_of(plan, k, passed)
         residue, counts = units_of(plan, k - 1, phi), units_of(plan, k - 1, count)
         indices, reach = (active, inputs) if k == 1 else (everyone, plan[SIZE, k - 1])
         for j in range(plan[SIZE, k]):
             if errors[j] != 0:
                 tally[ADDITIONS, UPDATE] += update_column(
-                    matrix, j, -rate * errors[j], counts, residue, smooth, k > 1, indices, reach
+                    matrix, j, change * errors[j], counts, residue, smooth, k > 1, indices, reach
                 )
 
 
@@ -159,9 +171,9 @@ def alone_on_top(scores, label):
 def train(x, bits, labels, rows, plan, steps, rule, at_end, back, starts, capacity, tally):
     """Learn from the samples one by one, in place; how many were right before, or ``FULL``.
 
-    ``rule`` is ``(event, fractional, smooth, rate)``. With ``at_end`` the errors of all steps
-    are sent after the last one. ``starts`` are the residues that ``back`` starts a sample with, in
-    turn; without any it goes on from those of the sample before.
+    ``rule`` is ``(event, fractional, smooth, rate, quantum)``. With ``at_end`` the errors of all
+    steps are sent after the last one. ``starts`` are the residues that ``back`` starts a sample
+    with, in turn; without any it goes on from those of the sample before.
     """
     layers = plan.shape[1] - 1
     space = work_space(rows, bits, capacity)

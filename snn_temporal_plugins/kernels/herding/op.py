@@ -62,6 +62,7 @@ class Rule(NamedTuple):
     fractional: bool  #: change weights at every error spike instead of every sample
     smooth: bool  #: use sums instead of counts of spikes
     rate: float  #: learning rate of one pair of spikes
+    quantum: float  #: size of a hidden error spike
 
 
 def full(owner: str) -> RuntimeError:
@@ -125,7 +126,7 @@ def learn(
         labels.numpy(),
         *layout,
         num_steps,
-        (rule.event, rule.fractional, rule.smooth, back.dtype.type(rule.rate)),
+        (*rule[:3], *map(back.dtype.type, rule[3:])),
         at_end,
         back,
         starts,
