@@ -1,12 +1,15 @@
 """Configuration of the documentation."""
 
 import os
+import sys
 import warnings
+from pathlib import Path
 
 import torch
 
 import snn_temporal_plugins
 
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 torch.set_num_threads(1)
 
@@ -23,9 +26,14 @@ extensions = [
     "sphinx_design",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
+    "result_files",
+    "benchmark_figures",
+    "page_checks",
 ]
+templates_path = ["_templates"]
+nitpicky = True  # a link that leads nowhere fails the build
 suppress_warnings = ["config.cache"]  # the gallery's settings hold a function
-exclude_patterns = ["_build", "results"]
+exclude_patterns = ["_build", "results", "generated", "examples"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
 html_theme_options = {
