@@ -43,7 +43,9 @@ def draw_bars(figures: dict[str, Any], batch: int) -> tuple[Figure, str]:
     """Speed of training and inference beside the ReLU network, on a logarithmic axis."""
     drawing = Figure(figsize=(9.5, 4.2), layout="constrained")
     said = []
-    for ax, task in zip(drawing.subplots(1, 2, sharey=True), ("training", "inference"), strict=True):
+    for ax, task in zip(
+        drawing.subplots(1, 2, sharey=True), ("training", "inference"), strict=True
+    ):
         found = ratios(figures, task, batch)
         names = list(found)[::-1]
         values = [found[name] or float("nan") for name in names]

@@ -74,7 +74,9 @@ def test_readme_and_landing_page_show_one_figure():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_images_have_a_text(page):
-    for options in re.findall(r"^\.\. (?:image|figure):: .+\n((?:   .*\n)*)", page.read_text(), re.M):
+    for options in re.findall(
+        r"^\.\. (?:image|figure):: .+\n((?:   .*\n)*)", page.read_text(), re.M
+    ):
         assert ":alt: " in options
 
 

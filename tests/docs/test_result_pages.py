@@ -61,7 +61,10 @@ def test_every_file_is_listed_with_its_command(folder):
 
 def test_nested_figures_become_one_table_for_each_set_of_keys():
     figures = {
-        "a": {"batch": 5, "ms": {"ours": {"train": 1.23456, "infer": 2}, "x": {"train": 9e4, "infer": 1}}},
+        "a": {
+            "batch": 5,
+            "ms": {"ours": {"train": 1.23456, "infer": 2}, "x": {"train": 9e4, "infer": 1}},
+        },
         "bytes": {"float": 1000},
     }
     assert result_files.tables(figures) == [

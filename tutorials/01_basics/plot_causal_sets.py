@@ -105,9 +105,7 @@ print(f"{int(fired.sum())} weights, largest difference to finite differences {wo
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 shown = steps.isfinite()
 left.step(weights[shown], steps[shown], where="post", color=COLOURS[0], label="SingleSpikeIF")
-left.plot(
-    weights[fired], exact_times[fired], ".", ms=3, color=COLOURS[1], label="ExactLIF"
-)
+left.plot(weights[fired], exact_times[fired], ".", ms=3, color=COLOURS[1], label="ExactLIF")
 left.set(xlabel="weight of input 1", ylabel="spike time", title="spike time against one weight")
 left.legend(frameon=False)
 right.plot(weights[fired], exact_slopes[fired], ".", ms=4, color=COLOURS[1], label="exact")
