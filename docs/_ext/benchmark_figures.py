@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -111,7 +111,7 @@ class BenchmarkFigure(Page):
     """One figure, or a word that its file is not there."""
 
     required_arguments = 1
-    option_spec = {"batch": directives.nonnegative_int}
+    option_spec: ClassVar = {"batch": directives.nonnegative_int}
 
     def run(self) -> list[nodes.Node]:
         found = records(FILE)

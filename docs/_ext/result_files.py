@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ class ResultTable(Page):
         if not found:
             return self.not_run(name)
         parts = [self.table(header, rows) for header, rows in tables(found[0]["figures"])]
-        return [*sum(parts, []), *self.parsed([origin(found[0])])]
+        return [*chain.from_iterable(parts), *self.parsed([origin(found[0])])]
 
 
 def read_again(app: Any, env: Any, added: set, changed: set, removed: set) -> list[str]:

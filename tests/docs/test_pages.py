@@ -3,6 +3,8 @@
 import doctest
 import inspect
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,12 @@ BASICS = sorted((ROOT / "tutorials/01_basics").glob("plot_*.py"))
 def test_examples_of_the_pages_run(page, monkeypatch):
     pytest.importorskip("snntorch")
     monkeypatch.setattr(registry, "_session", {})
+    module = types.ModuleType(f"page_{page.stem}")  # classes of a page can be pickled
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    parsed = doctest.DocTestParser().get_doctest(page.read_text(), {}, page.stem, str(page), 0)
+    parsed.globs = vars(module)
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    found = doctest.testfile(str(page), module_relative=False, optionflags=options)
-    assert not found.failed
+    assert not doctest.DocTestRunner(optionflags=options).run(parsed).failed
 
 
 def test_the_example_of_the_readme_is_that_of_the_landing_page():
@@ -43,13 +48,13 @@ def test_the_example_learns(monkeypatch, capsys, real_digits):
         pass
 
     digits = Digits()
-    digits.pixels, digits.labels = pixels.repeat(4, 1, 1, 1), labels.repeat(4)
+    digits.pixels, digits.labels = pixels.repeat(10, 1, 1, 1), labels.repeat(10)
     monkeypatch.setattr(stp.datasets, "load", lambda name, split: digits)
     names = {}
     exec(EXAMPLE, names)
     assert "tensor" in capsys.readouterr().out
     right = stp.first_spike_decision(names["model"], names["times"]).label == digits.labels
-    assert right.double().mean() > 0.3  # chance is 0.1; one pass over four times 200 digits
+    assert right.double().mean() > 0.5  # chance is 0.1; one pass over ten times 200 digits
 
 
 def plain(cell):

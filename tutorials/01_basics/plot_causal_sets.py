@@ -50,10 +50,10 @@ plt.show()
 # %%
 # A rule, not a derivative
 # ------------------------
-# Every causal input got the same, -1: "more weight, earlier spike". This is the convention of S4NN,
-# :math:`\partial t_j / \partial V_j = -1`. The true spike time of this neuron is a staircase in each
-# weight, with derivative 0 almost everywhere: nothing could be learned from it. So the rule is a
-# direction to go, and its size is settled by normalising errors.
+# Every causal input got the same, -1: "more weight, earlier spike". This is the convention of
+# S4NN, :math:`\partial t_j / \partial V_j = -1`. The true spike time of this neuron is a staircase
+# in each weight, with derivative 0 almost everywhere: nothing could be learned from it. So the rule
+# is a direction to go, and its size is settled by normalising errors.
 
 weights = torch.linspace(-0.4, 1.4, 400)
 with torch.no_grad():
@@ -176,5 +176,6 @@ print(f"exact against finite differences: {worst:.1e}")
 #
 # **Next:** :doc:`plot_losses` puts a loss on top of these times.
 
+# sphinx_gallery_thumbnail_number = 2
 assert worst < 1e-5 and below == 0 < near
 assert int(same_set.sum()) > 0.95 * len(same_set)

@@ -2,6 +2,13 @@ r"""
 How does an image become spike times?
 =====================================
 
+.. rubric:: You will learn
+
+- how grey levels become spike times, and how little of a window is needed to read a digit back,
+- what the number of steps ``t_max`` costs and brings,
+- when a logarithmic code or a rank order is the better choice,
+- why a plain ``floor`` puts 159 of 255 grey levels a step off.
+
 In a **latency code** every pixel fires at most once, and the brighter it is, the earlier it fires:
 
 .. math:: t_i = \lfloor (1 - x_i) \, t_{max} \rfloor
@@ -171,6 +178,16 @@ for t_max in range(2, 4097):
 print(f"wrong times at t_max = 2 ... 4096: {wrong}")
 
 # %%
+# Closing table
+# -------------
+# ============  ===============================  ========================  =======================
+# code          a change of contrast             keeps                     decoder
+# ============  ===============================  ========================  =======================
+# latency       squeezes the spikes              the values                ``decode_latency``
+# log latency   shifts all spikes alike          ratios of values          ``decode_log_latency``
+# rank order    changes nothing                  the order of the values   ``decode_rank_order``
+# ============  ===============================  ========================  =======================
+#
 # References
 # ----------
 # * S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural networks
@@ -179,5 +196,8 @@ print(f"wrong times at t_max = 2 ... 4096: {wrong}")
 #   representation", Nature 376, 1995: the logarithmic code.
 # * S. Thorpe, J. Gautrais, "Rank order coding", in Computational Neuroscience: Trends in Research,
 #   1998.
+#
+# **Next:** :doc:`plot_one_neuron` sends such spikes to a neuron.
 
+# sphinx_gallery_thumbnail_number = 1
 assert wrong == wrong_ours == 0 and wrong_plain == 159

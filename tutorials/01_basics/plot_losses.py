@@ -9,9 +9,9 @@ What the losses ask for
 - what the same network becomes under each of them, on real digits,
 - why the strict count belongs into every report.
 
-A loss on first spikes gets the output times, ``inf`` where an output stayed silent, and the labels.
-Three of the losses below see only times. :class:`~snn_temporal_plugins.PotentialMarginLoss` sees the
-potentials behind them.
+A loss on first spikes gets the output times, ``inf`` where an output stayed silent, and the
+labels. Three of the losses below see only times.
+:class:`~snn_temporal_plugins.PotentialMarginLoss` sees the potentials behind them.
 """
 
 # %%
@@ -80,8 +80,9 @@ plt.show()
 # %%
 # The same network under each
 # ---------------------------
-# 784-100-10 on 3,000 digits, four epochs. Everything but the loss is the same: weights of both signs at
-# the start, a triangular gate in the hidden layer, errors normalised per sample, plain SGD.
+# 784-100-10 on 3,000 digits, four epochs. Everything but the loss is the same: weights of both
+# signs at the start, a triangular gate in the hidden layer, errors normalised per sample, plain
+# SGD.
 
 digits = stp.datasets.load("mnist", "train")
 test = stp.datasets.load("mnist", "test")
@@ -178,4 +179,5 @@ for name, row in found.items():
 # **Next:** :doc:`plot_silent_neurons`, or the full training runs of
 # :doc:`/auto_tutorials/02_papers/plot_s4nn`.
 
+# sphinx_gallery_thumbnail_number = 3
 assert found["PotentialMarginLoss"]["strict"] > 0.85

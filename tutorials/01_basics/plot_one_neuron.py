@@ -9,8 +9,8 @@ One neuron: potential, threshold, spike
 - how the threshold and the strength of the input set the *latency* of the spike,
 - how a leaky neuron differs from one that does not leak.
 
-The simplest neuron of this package adds the weights of the spikes that reach it and fires once, when
-the sum exceeds its threshold:
+The simplest neuron of this package adds the weights of the spikes that reach it and fires once,
+when the sum exceeds its threshold:
 
 .. math:: V(t) = \sum_i w_i \, [t_i \le t], \qquad t_{out} = \min\{t : V(t) > \theta\}
 """
@@ -151,4 +151,5 @@ for name, row in rows.items():
 #
 # **Next:** :doc:`plot_causal_sets` asks which inputs caused a spike, and what their gradient is.
 
+# sphinx_gallery_thumbnail_number = 1
 assert equal and clocked.item() == layer(times).item() == 20

@@ -2,6 +2,13 @@ r"""
 Why is my network silent, and how do I wake it?
 ===============================================
 
+.. rubric:: You will learn
+
+- why a fresh network of spiking neurons is mostly dead or fires on a blank image,
+- how :func:`~snn_temporal_plugins.monitor` shows it and
+  :func:`~snn_temporal_plugins.calibrate_` cures it,
+- how a network dies in training, and how :func:`~snn_temporal_plugins.revive_` brings it back.
+
 A spiking neuron that never fires sends nothing and, under a rule that learns on spikes, gets no
 gradient: it stays silent for good. There are two moments when this happens: **before** training,
 because default weights know nothing of thresholds, and **during** training, after a step that was
@@ -63,6 +70,17 @@ print(m)
 for name, net in (("no bias", plain), ("bias", biased)):
     on_digits, on_blank = hidden_share(net, held_out[0]), hidden_share(net, blank)
     print(f"{name:8} hidden neurons that fire: {on_digits:.1%} on digits, {on_blank:.1%} on blank")
+
+with torch.no_grad():
+    groups = {
+        "digit, no bias": plain[0](held_out[0][:1])[0],
+        "digit, bias": biased[0](held_out[0][:1])[0],
+        "blank, bias": biased[0](blank)[0],
+    }
+axes = plt.figure(figsize=(8, 4.2), layout="constrained").subplots()
+stp.plot.raster(groups, t_max=T, ax=axes)
+axes.set_title("spikes of 200 fresh hidden neurons, three times")
+plt.show()
 
 # %%
 # Calibrating
@@ -193,8 +211,10 @@ for ax in (left, right_ax):
 plt.show()
 
 # %%
-# What to do
-# ----------
+# Closing table
+# -------------
+# What to do, by symptom:
+#
 # =====================================  ========================================================
 # symptom                                cure
 # =====================================  ========================================================
@@ -212,7 +232,10 @@ plt.show()
 # * S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural networks
 #   with one spike per neuron", arXiv:1910.09495; the re-initialisation of dead neurons is in the
 #   authors' program.
+#
+# **Next:** :doc:`/auto_tutorials/02_papers/plot_s4nn` trains such a network on all of MNIST.
 
+# sphinx_gallery_thumbnail_number = 3
 assert hidden_share(plain, held_out[0]) < 0.001
 assert hidden_share(biased, blank) > 0.3 and hidden_share(calibrated, blank) == 0.0
 assert all(abs(a - b) < 0.05 for a, b in zip(wanted, reached, strict=True))
