@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -55,8 +56,8 @@ class DecisionWindow(nn.Module):
 
     Notes
     -----
-    Where no output fires the window is the whole one. The transmission delays of the ``Timed``
-    layers are taken into account, layer after layer.
+    Where no output fires the window is the whole one. Both runs see the same dropout. The
+    transmission delays of the ``Timed`` layers are taken into account, layer after layer.
 
     Examples
     --------
@@ -81,15 +82,27 @@ class DecisionWindow(nn.Module):
     def extra_repr(self) -> str:
         return f"potential={self.potential!r}"
 
-    def forward(self, times: Tensor) -> tuple[Tensor, Tensor]:
-        """Spike times of the inputs ``[B, ...]`` to times and potentials of the outputs."""
+    def forward(
+        self, times: Tensor, has_error: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Spike times of the inputs ``[B, ...]`` to times and potentials of the outputs.
+
+        ``has_error`` maps the output times ``[B, C]`` of the first run to the outputs that will
+        get an error; training then counts what came before the latest of these, not before the
+        first spike.
+        """
         if not (self.training and torch.is_grad_enabled()):
             return self._run(times)
+        dice = torch.get_rng_state()
         with torch.no_grad():
             out, potential = self._run(times)
+        torch.set_rng_state(dice)  # dropout inside the model silences the same spikes twice
         layers = [m for m in self.model.modules() if isinstance(m, Timed)]
         delay = sum(getattr(layer.neuron, "delay", 0) for layer in layers)
-        last = out.amin(1) - delay
+        if has_error is None:
+            last = out.amin(1) - delay
+        else:
+            last = out.masked_fill(~has_error(out), -float("inf")).amax(1) - delay
         seen = times.masked_fill(times > last.view(-1, *[1] * (times.dim() - 1)), float("inf"))
         seen_out, seen_potential = self._run(seen)
         if self.potential == "window":

@@ -166,7 +166,7 @@ def _layers(loss: Tensor) -> list[_Layer]:
     if any(isinstance(node, GATE) for node in nodes):
         raise ValueError(
             'latency_backward: units with gate="triangle" are not possible here, their errors are '
-            "normalised before the gate; use Timed layers."
+            "normalised behind the gate; use Timed layers."
         )
     layers: dict[Any, _Layer] = {}
     for node in nodes:

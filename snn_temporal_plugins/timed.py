@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from . import _backends, _checks
-from .neurons.base import TimedNeuron
+from .neurons.base import TimedNeuron, error_scale
 from .synapses.base import check_synapse, event_weights
 from .synapses.packed import PackedLinear
 from .timed_convolution import convolve
@@ -40,7 +40,8 @@ class Timed(nn.Module):
     error_norm : {None, "sum", "mean"}, default=None
         Scale the error of each sample, over the whole layer, to length 1 (``"sum"``) or 1/B
         (``"mean"``: for gradient accumulation and ``DistributedDataParallel``). A sample without
-        error stays without.
+        error stays without. A neuron with ``gate="triangle"`` is scaled behind its gate, so that
+        what reaches the weights has this length; that is for fully connected layers.
     beta : float, default=0.0
         Homeostatic term of S4NN: the error passed to input ``i`` is
         :math:`\delta_i = \sum_j \delta_j (w_{ji} - \beta \delta_j)` over the neurons whose causal
@@ -101,6 +102,11 @@ class Timed(nn.Module):
         if not isinstance(neuron, TimedNeuron):
             raise TypeError(f"Timed: neuron must be a TimedNeuron, got {type(neuron).__name__}.")
         _check_window(synapse, neuron, t_max)
+        if error_norm is not None and neuron.gates_errors and hasattr(synapse, "kernel_size"):
+            raise ValueError(
+                "Timed: error_norm scales errors behind the neuron's gate, which is possible in "
+                'fully connected layers only; give a convolution error_norm=None or gate="spike".'
+            )
         self.synapse: Any = synapse
         self.neuron, self.t_max, self.init = neuron, t_max, init
         self.error_norm = _checks.choice("Timed", "error_norm", error_norm, (None, "sum", "mean"))
@@ -140,7 +146,7 @@ class Timed(nn.Module):
     def forward(self, times: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Spike times ``[B, ...]`` of the inputs to those of the neurons, and their potentials."""
         out, potential = self.solve(times, potential=self.return_potential)
-        if self.error_norm is not None:
+        if self.error_norm is not None and not self.neuron.gates_errors:
             out, potential = _NormalizeError.apply(out, potential, self.error_norm == "mean")
         if _checks.validating() and not self._warned_silent:
             self._warn_if_silent(out)
@@ -168,6 +174,9 @@ class Timed(nn.Module):
             "backend": self._backend_for(times),
             **self.neuron.layer_options(synapse, potential),
         }
+        if self.error_norm is not None and self.neuron.gates_errors:
+            wanted = 1 / max(len(times), 1) if self.error_norm == "mean" else 1.0
+            options["error_length"] = wanted
         if weight.dim() == 4:
             return convolve(self.neuron, synapse, times, weight, options)
         return self.neuron.spike_times(times, weight, **options)
@@ -246,9 +255,6 @@ class _NormalizeError(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, None]:
         parts = [grad for grad in (grad_times, grad_potential) if grad is not None]
         error = parts[0] if len(parts) == 1 else parts[1] - parts[0]
-        length = torch.linalg.vector_norm(error.flatten(1), dim=1)
-        wanted = 1 / len(error) if ctx.mean else 1.0
-        scale = (wanted / length).masked_fill_(length == 0, 0.0)
-        scale = scale.view(-1, *[1] * (error.dim() - 1))
+        scale = error_scale(error, 1 / len(error) if ctx.mean else 1.0)
         scaled = [None if grad is None else grad * scale for grad in (grad_times, grad_potential)]
         return scaled[0], scaled[1], None

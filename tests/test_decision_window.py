@@ -108,6 +108,37 @@ def test_potentials_at_the_decision_leave_out_what_came_later(delay):
     assert torch.isfinite(weight.grad).all() and weight.grad.any()
 
 
+def test_errors_after_the_first_spike_widen_the_window():
+    torch.manual_seed(2)
+    model = network(1)
+    times = torch.randint(0, T - 4, (9, 8)).double()
+    out, _ = model(times)
+    late = out.isfinite() & (out == out.masked_fill(out.isinf(), -1).amax(1, keepdim=True))
+    shown, _ = stp.DecisionWindow(model)(times, lambda seen: late)
+    shown[late].sum().backward()
+    got = [layer.synapse.weight.grad for layer in model]
+    model.zero_grad()
+    out, _ = model(times)
+    out[late].sum().backward()
+    torch.testing.assert_close(got[1], model[1].synapse.weight.grad)
+    assert got[0].any()
+
+
+def test_both_runs_silence_the_same_spikes():
+    class Drop(nn.Module):
+        seen = ()
+
+        def forward(self, times):
+            self.seen += (torch.rand(3),)
+            return times
+
+    model = network(0)
+    model.insert(1, drop := Drop())
+    stp.DecisionWindow(model)(torch.randint(0, T, (4, 8)).double())
+    first, second = drop.seen
+    assert torch.equal(first, second)
+
+
 def test_unknown_potential_is_named():
     with pytest.raises(ValueError, match="potential must be one of 'window', 'decision'; got 'no'"):
         stp.DecisionWindow(network(0), potential="no")

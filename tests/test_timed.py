@@ -33,6 +33,37 @@ def test_error_norm_scales_each_sample_over_the_whole_layer():
     torch.testing.assert_close(normed.synapse.weight.grad, want)
 
 
+@pytest.mark.parametrize("backend", ["torch", "numba"])
+@pytest.mark.parametrize("norm", ["sum", "mean"])
+def test_behind_a_gate_the_error_that_reaches_the_weights_has_the_length(norm, backend):
+    torch.manual_seed(4)
+    neuron = stp.SingleSpikeIF(0.7, gate="triangle", width=0.6)
+    synapse = torch.nn.Linear(5, 4, bias=False)
+    torch.nn.init.normal_(synapse.weight, 0.3, 0.4)
+    plain, normed = (
+        stp.Timed(synapse, neuron, t_max=12, error_norm=wanted, backend=backend)
+        for wanted in (None, norm)
+    )
+    times = torch.randint(0, 12, (3, 5)).float()
+    times[:, 0] = 0.0  # an input that every causal set holds: its gradients are the errors
+    errors = torch.randn(3, 1, 4) * torch.eye(3)[:, :, None]  # of one sample at a time
+    bare, scaled = (
+        torch.stack([torch.autograd.grad(layer(times), synapse.weight, e)[0] for e in errors])
+        for layer in (plain, normed)
+    )
+    length = bare[:, :, 0].norm(dim=1)
+    assert (length > 0).all()
+    wanted = 1.0 if norm == "sum" else 1 / 3
+    torch.testing.assert_close(scaled[:, :, 0].norm(dim=1), torch.full((3,), wanted))
+    torch.testing.assert_close(scaled, bare * (wanted / length)[:, None, None])
+
+
+def test_a_gated_convolution_refuses_the_error_norm():
+    gated = stp.SingleSpikeIF(0.9, gate="triangle")
+    with pytest.raises(ValueError, match="behind the neuron's gate"):
+        stp.Timed(torch.nn.Conv2d(1, 2, 3, bias=False), gated, error_norm="sum")
+
+
 def test_mean_error_norm_is_the_sum_divided_by_the_batch_also_with_beta():
     inputs, error = times(), torch.randn(3, 4).double()
     results = {}

@@ -46,6 +46,10 @@ class RankOrderLoss(FirstSpikeLoss):
     Under ``error_norm`` only the direction of each sample's error matters, so neither the value
     of the loss nor its reduction changes the step.
 
+    *Optimiser.* Train this loss with plain SGD. Normalised errors are steps of equal length, of
+    which Adam makes steps of equal length per weight: hidden neurons stop firing one after the
+    other and accuracy collapses. :class:`PotentialMarginLoss` is the one to use with Adam.
+
     References
     ----------
     .. [1] S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
@@ -76,6 +80,11 @@ class RankOrderLoss(FirstSpikeLoss):
         t = finite_times(times, self.t_max)
         error = (self.target_times(t.detach(), targets) - t) / self.t_max
         return 0.5 * error.square().sum(1)
+
+    def has_error(self, times: Tensor, targets: Tensor) -> Tensor:
+        """Which outputs ``[B, C]`` are not at their target times."""
+        t = finite_times(times.detach(), self.t_max)
+        return self.target_times(t, targets) != t
 
     def target_times(self, times: Tensor, targets: Tensor) -> Tensor:
         """Target times ``[B, C]`` for finite output times (silent outputs at ``t_max``)."""

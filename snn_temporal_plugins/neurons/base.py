@@ -71,6 +71,13 @@ class ClockedNeuron(nn.Module, ABC):
         return out
 
 
+def error_scale(error: Tensor, length: float) -> Tensor:
+    """Factors ``[B, 1, ...]`` that give each sample's error a length; 0 where there is none."""
+    found = torch.linalg.vector_norm(error.flatten(1), dim=1)
+    scale = (length / found).masked_fill_(found == 0, 0.0)
+    return scale.view(-1, *[1] * (error.dim() - 1))
+
+
 class Window(NamedTuple):
     """Where the patches of a convolution lie."""
 
@@ -112,6 +119,15 @@ class TimedNeuron(nn.Module, ABC):
 
     backends: ClassVar[tuple[str, ...]] = ()
     continuous: ClassVar[bool] = False
+
+    @property
+    def gates_errors(self) -> bool:
+        """Whether a gate of its own scales the errors that arrive; by default not.
+
+        Then :meth:`spike_times` takes ``error_length``, the length that each sample's error shall
+        have behind the gate (``None``: as it is).
+        """
+        return False
 
     def load_backend(self, backend: str) -> None:
         """Import what one of ``backends`` needs; ``ImportError`` if it is not installed."""

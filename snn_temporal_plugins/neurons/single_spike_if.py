@@ -214,6 +214,10 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
             return spikes
         return torch.cat([(v0 > self.threshold).to(v0.dtype).unsqueeze(0), spikes[:-1]])
 
+    @property
+    def gates_errors(self) -> bool:
+        return self.gate != "spike"
+
     def load_backend(self, backend: str) -> None:
         from ..kernels.single_spike import op  # noqa: F401
         from ..kernels.single_spike_conv import op as conv_op  # noqa: F401
@@ -228,6 +232,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         t_max: float | None = None,
         beta: float = 0.0,
         error_to_silent: bool = False,
+        error_length: float | None = None,
         backend: str = "torch",
     ) -> tuple[Tensor, Tensor]:
         """Spike times and potentials of a fully connected layer (see ``TimedNeuron``).
@@ -243,7 +248,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
             backward_weight = backward_weight.repeat_interleave(spikes_per_input, dim=1)
         if self.late_drive is not None and not self.training:
             times, weight, backward_weight = self._drive(times, weight, backward_weight, t_max)
-        rule = self._rule(t_max, beta, error_to_silent)
+        rule = self._rule(t_max, beta, error_to_silent)._replace(error_length=error_length)
         if backend == "numba":
             from ..kernels.single_spike import op
 

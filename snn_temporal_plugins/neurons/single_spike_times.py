@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .base import error_scale
+
 CHUNK = 32  # input spikes handled at once: keeps [B, CHUNK, O] inside the cache
 
 
@@ -23,6 +25,7 @@ class Rule(NamedTuple):
     width: float | None  #: width of the triangular gate; ``None`` is the gate of the spike
     beta: float
     error_to_silent: bool  #: whether inputs that stayed silent get an error, too
+    error_length: float | None = None  #: length of each sample's error behind the gate
 
 
 class Crossings(NamedTuple):
@@ -101,7 +104,11 @@ def errors(
         parts.append((-grad_times * passing, peak_time))
     if grad_potential is not None:
         parts.append((grad_potential, at_crossing))
-    return parts
+    if rule.error_length is None:
+        return parts
+    whole = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
+    scale = error_scale(whole, rule.error_length)
+    return [(delta * scale, until) for delta, until in parts]
 
 
 def credit(

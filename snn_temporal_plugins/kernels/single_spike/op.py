@@ -34,6 +34,7 @@ def _run(
     width: float | None,
     beta: float,
     error_to_silent: bool,
+    error_length: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Spike times of one layer, and what its gradient needs, all ``[B, O]``.
 
@@ -101,6 +102,7 @@ def _(
     width: float | None,
     beta: float,
     error_to_silent: bool,
+    error_length: float | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     return _results(times, weight, width)
 
@@ -198,7 +200,7 @@ def _backward(
             for a, b in zip(grads, shares, strict=True)
         ]
     grad_in, grad_weight = (g if wanted else None for g, wanted in zip(grads, needed, strict=False))
-    return grad_in, grad_weight, None, grads[2], *[None] * 6
+    return grad_in, grad_weight, None, grads[2], *[None] * 7
 
 
 single_spike_if.register_autograd(_backward, setup_context=_setup_context)

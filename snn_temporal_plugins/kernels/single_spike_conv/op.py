@@ -247,5 +247,6 @@ def spike_times(
 ) -> tuple[Tensor, Tensor]:
     """Spike times and potentials ``[B, O, H', W']`` of one convolution."""
     call = _Direct.apply if plain(times) else single_spike_if_conv
-    out, potential, *_ = call(times, weight, backward_weight, bias, *window, *rule)
+    without_length = rule[:-1]
+    out, potential, *_ = call(times, weight, backward_weight, bias, *window, *without_length)
     return out, potential
