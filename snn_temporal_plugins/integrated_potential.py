@@ -13,19 +13,28 @@ from .neurons.exact_lif_dynamics import Constants, psp
 
 
 class _Integral(torch.autograd.Function):
+    """Sum over the spikes inside the window, which are few of the ``[B, N, K]`` times."""
+
     @staticmethod
     def forward(ctx: Any, times: Tensor, c: Constants, t_max: float) -> Tensor:
-        left = (t_max - times).clamp(min=0)
+        ctx.shape, flat = times.shape, times.reshape(-1)
+        place = (flat < t_max).nonzero().squeeze(1)
+        neuron = place.div(times.shape[2], rounding_mode="floor")
+        left = t_max - flat[place]
         response = psp(left, c)
-        ctx.save_for_backward(response)
+        ctx.save_for_backward(place, neuron, response)
         risen = -torch.expm1(-c.leak * left) / c.leak if c.leak else left
-        return (risen - response) / c.decay  # from dK/ds = exp(-leak s) - decay K
+        each = (risen - response) / c.decay  # from dK/ds = exp(-leak s) - decay K
+        total = flat.new_zeros(times.shape[:2].numel()).index_add_(0, neuron, each)
+        return total.view(times.shape[:2])
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (response,) = ctx.saved_tensors
-        return -grad * response, None, None
+        place, neuron, response = ctx.saved_tensors
+        each = grad.new_zeros(ctx.shape.numel())
+        each[place] = -response * grad.reshape(-1)[neuron]
+        return each.view(ctx.shape), None, None
 
 
 class IntegratedPotential(nn.Module):
@@ -85,4 +94,4 @@ class IntegratedPotential(nn.Module):
                 f"IntegratedPotential: times must have shape [B, N, K], got {list(times.shape)}."
             )
         c = Constants.of(1.0, self.tau_mem, self.tau_syn)
-        return _Integral.apply(times, c, self.t_max).sum(2)
+        return _Integral.apply(times, c, self.t_max)

@@ -32,6 +32,8 @@ def convolve(
             "backward_weight": options["backward_weight"][rows],
             "bias": None if bias is None else bias[rows],
         }
+        if options.get("delay") is not None:  # of each synapse, shaped like the weights
+            own["delay"] = options["delay"][rows].flatten(1)
         several = times.dim() == 5  # spikes per input
         found = None if several else neuron.convolve(*problem, **own)
         parts.append(found or _patch_by_patch(neuron, *problem, own))

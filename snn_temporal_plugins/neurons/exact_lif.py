@@ -12,14 +12,10 @@ from torch import Tensor, nn
 from .. import _checks
 from .base import ClockedNeuron, TimedNeuron
 from .exact_lif_dynamics import Constants, number
-from .exact_lif_forward import Rule
+from .exact_lif_forward import Rule, TruncatedSpikesWarning, check_delay
 from .exact_lif_steps import advance
 from .exact_lif_times import SpikeTimes
 from .exact_lif_units import norse_constants, synaptic_constants
-
-
-class TruncatedSpikesWarning(UserWarning):
-    """Neurons had more spikes than ``max_spikes``; the further ones were dropped."""
 
 
 class ExactLIFState(NamedTuple):
@@ -47,8 +43,8 @@ class ExactLIF(ClockedNeuron, TimedNeuron):
     tau_mem : float
         Time constant of the membrane, in the unit of the spike times. ``inf``: no leak.
     tau_syn : float
-        Time constant of the synaptic current. Any ratio to ``tau_mem``, 1 included; at
-        ``tau_mem = 2 tau_syn`` spike times have a closed form and are computed faster.
+        Time constant of the synaptic current, in any ratio to ``tau_mem``; at ``tau_mem = 2
+        tau_syn`` spike times have a closed form and are computed faster.
     threshold : float, default=1.0
         Firing threshold.
     max_spikes : int, default=20
@@ -92,7 +88,6 @@ class ExactLIF(ClockedNeuron, TimedNeuron):
     the largest potential of the window where it did not (of a neuron that never rose above rest:
     its potential when a last input would have peaked), so that it decides when nobody fires.
     Latency losses take ``times[..., 0]``.
-
     Clocked: a current ``[B, ...]`` at a step is a jump of the synaptic current at its start; the
     equations are solved exactly inside the step; the output counts the spikes of the step (the
     number is not limited). As ``dt`` becomes small, spikes and gradients become those of the timed
@@ -103,6 +98,9 @@ class ExactLIF(ClockedNeuron, TimedNeuron):
     :math:`V` depends on all earlier spikes through the reset. One adjoint sweep in reverse time
     gives all gradients. In the clocked form the gradient on a spike's time is the difference of
     the gradients on the train in the next step and in its own.
+
+    *Delays.* A synapse's attribute ``delay``, shaped like its weight and at least 0, delays every
+    input at every neuron; as a parameter it has exact gradients. The reference computes them.
 
     *Silent neurons* have time ``inf``; the potential passes its gradient whatever ``silent`` is.
     An inhibitory input that arrives exactly at the peak gets no gradient on its time.
@@ -212,8 +210,10 @@ class ExactLIF(ClockedNeuron, TimedNeuron):
 
     def layer_options(self, synapse: Any, potential: bool) -> dict[str, Any]:
         """Delays of the synapse, and whether anybody asks for potentials (``TimedNeuron``)."""
-        peaks = potential or self.silent == "phantom"
-        return {"delay": getattr(synapse, "delay", None), "peaks": peaks}
+        delay = getattr(synapse, "delay", None)
+        if delay is not None:
+            check_delay(delay, synapse.weight)
+        return {"delay": delay, "peaks": potential or self.silent == "phantom"}
 
     def convolve(self, *problem: Any, **options: Any) -> None:
         """Nothing: a convolution is solved patch by patch (``TimedNeuron``)."""

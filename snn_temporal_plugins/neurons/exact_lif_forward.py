@@ -7,7 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .. import _checks
 from .exact_lif_dynamics import Constants, crossing, potential
+
+
+class TruncatedSpikesWarning(UserWarning):
+    """Neurons had more spikes than ``max_spikes``; the further ones were dropped."""
 
 
 class Rule(NamedTuple):
@@ -29,6 +34,20 @@ class Found(NamedTuple):
     peak: Tensor  #: largest potential of a silent neuron, the threshold where it fired
     peak_time: Tensor  #: its time
     truncated: Tensor  #: whether further spikes were dropped
+
+
+def check_delay(delay: Tensor, weight: Tensor) -> None:
+    """Raise unless delays belong to the weights and are possible."""
+    if delay.shape != weight.shape:
+        raise ValueError(
+            f"ExactLIF: the synapse's delay must have the shape {list(weight.shape)} of its "
+            f"weight, got {list(delay.shape)}."
+        )
+    if _checks.validating() and not bool((delay.detach() >= 0).all()):
+        raise ValueError(
+            f"ExactLIF: delays must be at least 0, got {delay.detach().min().item():g}; "
+            "clamp learned ones after each step."
+        )
 
 
 class Events:

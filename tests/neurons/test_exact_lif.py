@@ -303,6 +303,29 @@ def test_delays_move_each_synapse_alone():
         )
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_synapse_brings_its_delays_also_a_convolution_in_groups(backend):
+    torch.manual_seed(4)
+    conv = nn.Conv2d(4, 6, 2, groups=2, padding=1, bias=False).double()
+    conv.weight.data.add_(0.5)
+    times = 2 * torch.rand(2, 4, 3, 3).double()
+    plain = stp.Timed(conv, unit(), backend=backend)(times)
+    conv.delay = nn.Parameter(torch.full_like(conv.weight, 0.6))
+    delayed = stp.Timed(conv, unit(), backend=backend)
+    out = delayed(times)
+    torch.testing.assert_close(out, plain + 0.6)
+    fired = torch.isfinite(out)
+    assert fired.sum() > 20
+    (gradient,) = torch.autograd.grad(out[fired].sum(), conv.delay)
+    assert gradient.sum().item() == pytest.approx(fired.sum().item())  # shift of everything
+    conv.delay.data[0, 0, 0, 0] = -0.3
+    with pytest.raises(ValueError, match="delays must be at least 0, got -0.3"):
+        delayed(times)
+    conv.delay = nn.Parameter(torch.rand(3, 2))
+    with pytest.raises(ValueError, match=r"must have the shape \[6, 2, 2, 2\] of its weight, got"):
+        delayed(times)
+
+
 def test_two_layers_and_a_convolution_have_the_gradients_of_differences():
     torch.manual_seed(2)
     conv = nn.Conv2d(2, 3, 2, bias=False).double()

@@ -194,7 +194,8 @@ class Training:
             dropped = torch.rand_like(times) < self.input_drop
             dropped[:, -1] = False  # the bias
             times = times.masked_fill(dropped, float("inf"))
-        scores = self.network(times)
+        with stp.set_validation(False):
+            scores = self.network(times)
         self.optimizer.zero_grad()
         F.cross_entropy(scores, labels, label_smoothing=self.smoothing).backward()
         self.optimizer.step()

@@ -11,17 +11,20 @@ import numpy as np
 
 from ..common.cpu import jit
 
+LAST = -1 / 720  # the next term is below 2e-13 of the sum
+
 
 @jit
 def psp(s, leak, decay):
     """Potential of one unit of weight after ``s``, and the decays of potential and current."""
-    em, es = math.exp(-leak * s), math.exp(-decay * s)
-    gap = decay - leak
-    if abs(gap) * s > 0.05:
-        return (em - es) / gap, em, es
-    if gap == 0.0:
-        return s * em, em, es
-    return -math.expm1(-gap * s) / gap * em, em, es
+    em, x = math.exp(-leak * s), (decay - leak) * s
+    if abs(x) < 0.03:  # one exponential and the series of (1 - exp(-x)) / x
+        rise = 1.0 + x * (-1 / 2 + x * (1 / 6 + x * (-1 / 24 + x * (1 / 120 + x * LAST))))
+        return s * em * rise, em, em * (1.0 - x * rise)
+    es = math.exp(-decay * s)
+    if abs(x) > 0.05:
+        return (em - es) / (decay - leak), em, es
+    return -math.expm1(-x) / x * s * em, em, es
 
 
 @jit
