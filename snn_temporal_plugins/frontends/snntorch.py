@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from .. import _checks
 from ..neurons.base import ClockedNeuron
 from . import _names
+from ._calls import CALLS
 from ._listed import enlist
 from .sources import Carried, carried_by_snntorch
 
@@ -129,34 +130,34 @@ class HostNeuron:
         order = (*(i for i in range(len(fields)) if i != v), v)  # slot -> field
         unused = len(self.slots) - len(fields)
         places = tuple(unused + order.index(i) for i in range(len(fields)))  # field -> slot
+        module._potential_first = order == (1, 0)
         module._layout = _Layout(self.slots, order, places, unused)
         module.core = core
         enlist(module, snn.SpikingNeuron.instances)
 
-    def advance(self, current: Tensor, given: tuple[Tensor | None, ...]) -> Any:
-        """One time step, with the states that were given or those that are held."""
-        buffers, core = self._buffers, self._modules["core"]  # type: ignore[attr-defined]
-        slots, order, places, unused = self._layout
-        if self.init_hidden and any(state is not None for state in given):
-            raise TypeError(
-                f"{type(self).__name__}: with init_hidden=True the neuron holds its states; "
-                f"call it with the current alone, without {', '.join(self.slots)}."
-            )
-        held = [buffers[n] if s is None else s for n, s in zip(slots, given, strict=True)]
+    def advance(self, current: Tensor, held: tuple[Tensor, ...]) -> Any:
+        """One time step from the states of all slots."""
+        module: Any = self
+        buffers, core = module._buffers, module._modules["core"]
+        slots, order, places, unused = module._layout
         if held[-1].shape != current.shape:
-            held = [torch.zeros_like(current)] * unused
+            held = (torch.zeros_like(current),) * unused
             state = core.initial_state(current)
         else:
             state = core.State(*[held[i] for i in places])
         out, state = core.step(current, state)
         if out.dtype != current.dtype:
             out = out.to(current.dtype)
-        states = [state[i] for i in order]
-        if unused:
-            states = held[:unused] + states
-        for name, value in zip(slots, states, strict=True):
-            buffers[name] = value
+        states = (*held[:unused], *[state[i] for i in order])
+        buffers.update(zip(slots, states, strict=True))
         return out if self.init_hidden and not self.output else (out, *states)
+
+    def refuse_states(self) -> NoReturn:
+        """Say that the neuron holds its states itself."""
+        raise TypeError(
+            f"{type(self).__name__}: with init_hidden=True the neuron holds its states; "
+            f"call it with the current alone, without {', '.join(self.slots)}."
+        )
 
     def reset_mem(self) -> Any:
         """Put the held states to rest, and return them as the host's neuron does."""
@@ -206,49 +207,6 @@ class HostNeuron:
         super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[misc]
 
 
-class _Leaky:
-    def forward(self, input_: Tensor, mem: Tensor | None = None) -> Any:
-        """``current`` to ``spk, mem``, or ``spk`` with ``init_hidden=True``."""
-        module: Any = self
-        buffers, core = module._buffers, module._modules["core"]
-        if mem is None:
-            mem = buffers["mem"]
-        elif module.init_hidden:
-            return module.advance(input_, (mem,))
-        # what advance() does for any number of states, without detours: the step of most networks
-        rested = mem.shape != input_.shape
-        out, state = core.step(input_, core.initial_state(input_) if rested else core.State(mem))
-        (buffers["mem"],) = state
-        if out.dtype != input_.dtype:
-            out = out.to(input_.dtype)
-        return out if module.init_hidden and not module.output else (out, *state)
-
-
-class _Synaptic:
-    def forward(self, input_: Tensor, syn: Tensor | None = None, mem: Tensor | None = None) -> Any:
-        """``current`` to ``spk, syn, mem``, or ``spk`` with ``init_hidden=True``."""
-        return self.advance(input_, (syn, mem))  # type: ignore[attr-defined]
-
-
-class _Alpha:
-    def forward(
-        self,
-        input_: Tensor,
-        syn_exc: Tensor | None = None,
-        syn_inh: Tensor | None = None,
-        mem: Tensor | None = None,
-    ) -> Any:
-        """``current`` to ``spk, syn_exc, syn_inh, mem``, or ``spk`` with ``init_hidden=True``."""
-        return self.advance(input_, (syn_exc, syn_inh, mem))  # type: ignore[attr-defined]
-
-
-_CALLS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "Leaky": (_Leaky, ("mem",)),
-    "Synaptic": (_Synaptic, ("syn", "mem")),
-    "Alpha": (_Alpha, ("syn_exc", "syn_inh", "mem")),
-}
-
-
 def host_class(core: type[ClockedNeuron], shape: str = "") -> Any:
     """Class for snnTorch made from ``core``, the same one each time.
 
@@ -268,7 +226,7 @@ def host_class(core: type[ClockedNeuron], shape: str = "") -> Any:
 
 @cache
 def _made(core: type[ClockedNeuron], shape: str) -> type:
-    call, slots = _CALLS[shape]
+    call, slots = CALLS[shape]
     usual = shape == SHAPES[len(core.State._fields)]  # type: ignore[attr-defined]
     suffix = "" if usual else f"_as_{shape}"
     members = {
