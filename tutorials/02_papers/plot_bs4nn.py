@@ -39,7 +39,7 @@ from torch import nn
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
-options = _training.parse(_training.options("BS4NN: one bit per synapse.", epochs=2))
+options = _training.parse(_training.options("BS4NN: one bit per synapse.", epochs=4))
 docs = Path(stp.__file__).parents[1] / "docs"
 
 synapse = stp.BinaryLinear(4, 1, scale=2.5)
@@ -50,26 +50,26 @@ print("weights used  ", synapse.event_weights()[0].tolist())
 # %%
 # Latent weights move, now and then a sign flips
 # ----------------------------------------------
-# A short training on 10,000 digits with this project's rule (``bs4nn_rules.py``). The latent
-# weights start in a narrow band and spread; the network only sees which side of 0 they are on.
+# A short training on 5,000 digits with this project's rule (``bs4nn_rules.py``). The latent
+# weights start in a narrow band and spread; the network only sees which side of 0 they are on, and
+# fewer of them change sides with every epoch.
 
 train = stp.datasets.load("mnist", "train")
 test = stp.datasets.load("mnist", "test")
 print(train, test, sep="\n")
-part = train.subset(torch.arange(len(train))[:10_000])
+part = train.subset(slice(0, 5000))
 settings = SimpleNamespace(
     hidden=200, lr=0.01, margin=11.0, temperature=2.2, push=0.1, width=20.0, average=0.99, shift=0
 )
-batches = options.epochs * -(-len(part) // 64)
-run = Margin(settings, batches)
+run = Margin(settings, options.epochs * -(-len(part) // 64))
 latent = run.network[0].synapse.weight
-snapshots, signs = [latent.detach().clone()], [latent.detach() >= 0]
+snapshots = [latent.detach().clone()]
 
 
 def after_epoch(epoch):
     snapshots.append(latent.detach().clone())
-    signs.append(latent.detach() >= 0)
-    return {"flipped": (signs[-1] != signs[-2]).double().mean().item()}
+    flipped = (snapshots[-1] >= 0) != (snapshots[-2] >= 0)
+    return {"flipped": flipped.double().mean().item()}
 
 
 history = _training.fit(
@@ -83,21 +83,25 @@ history = _training.fit(
     title="BS4NN",
 )
 
-axes = plt.figure(figsize=(6, 3.6), layout="constrained").subplots()
 lit = (part.pixels.flatten(1) > 0).any(0)  # pixels that are always black teach nothing
+traces = torch.stack([weights[:, lit].flatten()[::4001] for weights in snapshots])
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for epoch, weights in enumerate(snapshots):
-    axes.hist(
+    left.hist(
         weights[:, lit].flatten().numpy(),
         bins=80,
         range=(-1, 1),
         histtype="step",
         lw=1.5,
-        color=plt.get_cmap("viridis")(epoch / max(len(snapshots), 2)),
+        color=plt.get_cmap("viridis")(epoch / len(snapshots)),
         label=f"after epoch {epoch}" if epoch else "start",
     )
-axes.axvline(0, color="0.5", lw=1)
-axes.set(xlabel="latent weight", ylabel="synapses", title="Input synapses of lit pixels")
-axes.legend(frameon=False)
+left.set(xlabel="latent weight", ylabel="synapses", title="Input synapses of lit pixels")
+left.axvline(0, color="0.5", lw=1)
+left.legend(frameon=False)
+right.plot(traces.numpy(), "o-", ms=3, lw=1)
+right.axhline(0, color="0.5", lw=1)
+right.set(xlabel="epoch", ylabel="latent weight", title="Some of them", xticks=range(len(traces)))
 plt.show()
 
 # %%
@@ -159,54 +163,129 @@ if stored.exists():
 timed = nn.Sequential(*layers)
 jitter = (0, 8, 16, 32, 64, 128)
 times_in = stp.latency(test.pixels.flatten(1), T_MAX)[:2000]
-strict = []
+strict, decided = [], []
 for steps in jitter:
     moves = torch.randint(-steps, steps + 1, times_in.shape)
     noisy = (times_in + moves).clamp(0, T_MAX - 2).where(times_in.isfinite(), times_in)
-    report = _training.evaluate(timed, noisy, test.labels[:2000], t_max=T_MAX)
-    strict.append(100 * report.compute()["strict"])
-axes = plt.figure(figsize=(6, 3.6), layout="constrained").subplots()
-axes.plot(jitter, strict, "o-")
-axes.set(xlabel="largest shift (steps)", ylabel="strict accuracy (%)", ylim=(80, 100))
-axes.set_title("Jitter of the input spikes (2,000 images)")
+    found = _training.evaluate(timed, noisy, test.labels[:2000], t_max=T_MAX).compute()
+    strict.append(100 * found["strict"])
+    decided.append(found["decision_time"])
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+left.plot(jitter, strict, "o-")
+left.set(ylabel="strict accuracy (%)", ylim=(90, 100))
+right.plot(jitter, decided, "o-", color="C1")
+right.set(ylabel="mean decision time (steps)", ylim=(0, T_MAX))
+for axes in (left, right):
+    axes.set_xlabel("largest shift of a spike (steps)")
+figure.suptitle("Jitter of the input spikes (2,000 images)")
 plt.show()
 
 # %%
-# Reported and reproduced
-# -----------------------
-# Full runs, 784-600-10 on MNIST and 784-1000-10 on Fashion-MNIST, mean over seeds. The test set
-# was looked at once per run, with the averaged weights of the last epoch. *strict*: a tie is
-# wrong, the potential decides where no output fires; *silent wrong*: the same without that rescue;
-# *driven*: with the late drive, where spikes alone decide.
+# S4NN, BS4NN and a binary network without time
+# ---------------------------------------------
+# Full runs on all 60,000 images, mean over seeds; the test set was looked at once per run, after
+# the last epoch. S4NN (:doc:`plot_s4nn`) has real weights and 400 or 1000 hidden neurons, all
+# others one bit per synapse and 600 or 1000. A BNN has the shape and the binarisation of BS4NN,
+# the same optimiser and averaging, and no time: binary weights with ReLU, or with binary
+# activations, too. *strict*: a tie is wrong, the potential decides where no output fires; *silent
+# wrong*: no rescue for these; *drive*: with the late drive, where spikes decide.
 
-runs: dict[tuple[str, str], list] = {}
-for file in sorted((docs / "results" / "bs4nn").glob("*.json")):
-    record = _results.load(file)
-    key = record["settings"]["data"], record["settings"]["rule"]
-    runs.setdefault(key, []).append(record["figures"])
+NETWORKS = {
+    "S4NN, real weights": "s4nn/{}_rule_A_*00_*epochs_seed?.json",
+    "BS4NN, rule of this project": "bs4nn/{}_margin_seed?.json",
+    "BS4NN, rule of the paper": "bs4nn/{}_paper_seed?.json",
+    "BNN, ReLU": "bs4nn/{}_relu_seed?.json",
+    "BNN, binary activations": "bs4nn/{}_sign_seed?.json",
+}
+COLUMNS = {
+    "strict": ("plain", "strict"),
+    "silent wrong": ("plain", "strict_silent_wrong"),
+    "drive": ("driven", "strict"),
+    "drive, silent wrong": ("driven", "strict_silent_wrong"),
+    "authors": ("plain", "authors"),
+}
 
 
-def mean(rows, kind, name):
-    values = [row[kind][name] for row in rows if kind in row and name in row[kind]]
-    return f"{statistics.mean(values):8.2%}" if values else f"{'':>8}"
+def read(pattern):
+    """Figures in per cent, ``{column: [one per seed]}``."""
+    found = {}
+    for file in sorted((docs / "results").glob(pattern)):
+        figures = _results.load(file)["figures"]
+        figures.setdefault("driven", figures.get("late_drive", {}))
+        for column, (kind, name) in COLUMNS.items():
+            found.setdefault(column, []).append(100 * figures[kind].get(name, float("nan")))
+    return found
 
 
-print(f"{'':<24}{'runs':>5}{'strict':>9}{'silent wrong':>14}{'authors':>9}{'driven':>9}")
-for (data, rule), rows in sorted(runs.items()):
-    print(
-        f"{data + ', ' + rule:<24}{len(rows):>5} {mean(rows, 'plain', 'strict')}"
-        f"      {mean(rows, 'plain', 'strict_silent_wrong')} {mean(rows, 'plain', 'authors')}"
-        f" {mean(rows, 'driven', 'strict')}"
-    )
-for data, bs4nn, bnn in (("mnist", 97.0, 96.8), ("fashion-mnist", 87.3, 86.4)):
-    print(f"{data}: BS4NN {bs4nn:.1f} %, BNN {bnn:.1f} % in the paper's abstract (authors' count)")
+def show(title, rows):
+    print(f"{title:<28}{'runs':>5}", *(f"{column:>{len(column) + 2}}" for column in COLUMNS))
+    for name, found in rows.items():
+        cells = (f"{statistics.mean(found[c]):{len(c) + 2}.2f}" for c in COLUMNS)
+        print(f"{name:<28}{len(found['strict']):>5}", *(c.replace("nan", "  -") for c in cells))
+    print()
+
+
+figure, panels = plt.subplots(1, 2, figsize=(9.5, 3), layout="constrained", sharey=True)
+table = {}
+for axes, data in zip(panels, ("mnist", "fashion-mnist"), strict=True):
+    table[data] = {name: read(pattern.format(data)) for name, pattern in NETWORKS.items()}
+    show(data, table[data])
+    for k, found in enumerate(reversed(table[data].values())):
+        axes.plot(found["strict"], [k] * len(found["strict"]), "o", alpha=0.6)
+    axes.set(xlabel="strict accuracy (%), each seed", title=data)
+    axes.set_yticks(range(len(NETWORKS)), list(reversed(NETWORKS)))
+panels[0].set_xlim(96.5, 98.6)
+panels[1].set_xlim(84.5, 90.5)
+plt.show()
 
 # %%
-# The authors' published BS4NN weights score 96.92 % by their own count and 94.72 % strictly. Their
-# rule and settings leave four things to chance that the rule here does not: the scale of the
-# output layer is learned and drifts without end; all latent weights start positive, in a range
-# that only matters relative to the step; a hidden neuron that stayed silent learns nothing; and
-# where no output fires there is no error, so a network that once falls silent stays so.
+# (The paper's rule is off the scale; see below.)
+#
+# Who wins? BS4NN against the better of the two BNNs, both trained here, and in the paper's
+# abstract, by the authors' count:
+
+for data, reported in (("mnist", (97.0, 96.8)), ("fashion-mnist", (87.3, 86.4))):
+    rows = table[data]
+    ours = rows["BS4NN, rule of this project"]["strict"]
+    bnn = max((rows[n]["strict"] for n in NETWORKS if n[:3] == "BNN"), key=statistics.mean)
+    gain = statistics.mean(ours) - statistics.mean(bnn)
+    spread = max(statistics.stdev(ours), statistics.stdev(bnn))
+    print(
+        f"{data}: BS4NN {statistics.mean(ours):.2f} %, BNN {statistics.mean(bnn):.2f} %: "
+        f"{gain:+.2f} points, spread over seeds {spread:.2f}; "
+        f"in the paper {reported[0]} and {reported[1]}"
+    )
+
+# %%
+# On Fashion-MNIST BS4NN wins clearly. On MNIST the difference is no larger than the spread over
+# seeds: a draw. Both hold with the late drive. Without it, and without the potential's rescue,
+# images that make no output fire count as wrong, and the BNNs, which always answer, win.
+
+# %%
+# What is missing in the paper's rule
+# -----------------------------------
+# The authors' published weights score 96.92 % by their own count and 94.72 % strictly, but not by
+# the published settings. These leave five things to chance:
+#
+# * **scale**: the scale of the output layer is learned and drifts without end;
+# * **range**: latent weights start positive, in a range that is large against a step, so that few
+#   signs ever change;
+# * **decay**: and nothing pulls them back;
+# * **gate**: a hidden neuron that stayed silent learns nothing;
+# * **silent**: where no output fires there is no error, so a network that once falls silent stays
+#   so.
+#
+# Each put right by itself, and all of them (``run_bs4nn.py --rule paper --repair ...``), in short
+# runs on some thousand images:
+
+for file in sorted((docs / "results" / "bs4nn" / "repairs").glob("*.json")):
+    record = _results.load(file)
+    found, setting = record["figures"]["plain"], record["settings"]
+    print(
+        f"{' '.join(setting['repair']) or 'as published':<36}{100 * found['strict']:6.2f} strict, "
+        f"{100 * found['authors']:6.2f} authors, {100 * found['silent']:5.2f} silent "
+        f"({setting['epochs']} epochs of {setting['images']:,} images)"
+    )
 
 assert shipped["strict"] > 0.96
 
