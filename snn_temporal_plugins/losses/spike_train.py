@@ -58,8 +58,7 @@ class SpikeTrainLoss(nn.Module, ABC):
         _checks.outputs(type(self).__name__, out)
         total = self.readout(out).sum(0)  # [B, C]
         if potential is None:
-            silent = ~(out != 0).any(2).any(0)
-            return total.argmax(1).masked_fill(silent, -1)
+            return total.argmax(1).masked_fill(~total.any(1), -1)
         if potential.shape != total.shape:
             raise ValueError(
                 f"{type(self).__name__}: potential must have shape {list(total.shape)}, "
