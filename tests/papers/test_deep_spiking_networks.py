@@ -118,6 +118,23 @@ def test_outputs_stay_within_the_guaranteed_bound(order, steps):
         torch.testing.assert_close(net(x), spiking(x), atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("order", ["step", "event"])
+@pytest.mark.parametrize("steps", [1, 10, 100])
+def test_counts_of_every_hidden_unit_stay_within_its_bound(order, steps):
+    """Counts of the loops, which the engine equals."""
+    net, (x, _) = network(steps, order=order), samples(4)
+    twin, relu, oracle = stp.to_spiking(net.relu()), net.relu(), literal(net)
+    _, bounds = stp.herding_error_bound(twin, x, order=order, return_units=True)
+    assert len(bounds) == 2
+    for b, sample in enumerate(x.tolist()):
+        oracle.scores(sample)
+        activation = x[b]
+        for k, bound in enumerate(bounds.values()):
+            activation = relu[2 * k : 2 * k + 2](activation)
+            error = torch.tensor(oracle.count[k + 1]) - steps * activation
+            assert (error.abs() <= bound[b] + 1e-9).all()
+
+
 def update_of(steps, options, x, labels):
     """Change of the weights by one sample, in units of the learning rate."""
     net = network(steps, **options)
