@@ -94,7 +94,7 @@ class HerdingQuantizer(Herding):
         return text if self.encode == "rate" else f"{text}, encode='delta'"
 
     def count_range(self, drive: Tensor) -> tuple[Tensor, Tensor | None]:
-        return lowest(drive), (drive + 0.5).floor()
+        return (drive - 0.5).ceil_(), (drive + 0.5).floor_()
 
     def gate(self, total: Tensor) -> Tensor | None:
         return None
@@ -187,7 +187,7 @@ class HerdingReLU(Herding):
         low = lowest(drive)
         if not self.correction:
             return low, None
-        return low.clamp(min=0), (drive + 0.5).floor().clamp(min=0)
+        return low.clamp_(min=0), (drive + 0.5).floor_().clamp_(min=0)
 
     def gate(self, total: Tensor) -> Tensor | None:
         return total >= 0

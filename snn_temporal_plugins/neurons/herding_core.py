@@ -90,14 +90,14 @@ class Herding(ClockedNeuron):
         low, high = self.count_range(drive)
         if high is None:
             return torch.maximum(_running_max(low), start)
-        if torch.compiler.is_compiling() or (low < high).any():
-            low, high = _scan(low, high)
-        return start.clamp(low, high)
+        if not torch.compiler.is_compiling() and torch.equal(low, high):  # no sum at a half
+            return high
+        return start.clamp(*_scan(low, high)).add_(0.0)
 
 
 def lowest(drive: Tensor) -> Tensor:
     """Smallest count that leaves no more than half a quantum."""
-    return (drive - 0.5).ceil().add_(0.0)  # ceil gives -0.0, which is no count
+    return (drive - 0.5).ceil_().add_(0.0)  # ceil gives -0.0, which is no count
 
 
 def _running_max(low: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ def _remember(ctx: Any, inputs: tuple, output: tuple[Tensor, Tensor, Tensor]) ->
     _, phi, total = output
     ctx.kd, ctx.kp = unit.kd, unit.kp
     ctx.mark_non_differentiable(*((total,) if unit.kd else (phi, total)))
-    ctx.save_for_backward(unit.gate(total))
+    ctx.save_for_backward(unit.gate(total) if any(ctx.needs_input_grad) else None)
 
 
 class _Step(torch.autograd.Function):
@@ -170,7 +170,9 @@ class _Sequence(torch.autograd.Function):
             totals = torch.cat([(total + current[0]).unsqueeze(0), current[1:]]).cumsum(0)
         counts = unit.counts(unit.drive(totals, current), before)
         phi = unit.kp * totals[-1] - counts[-1] * unit.quantum
-        spikes = counts.diff(dim=0, prepend=before.unsqueeze(0))
+        spikes = counts.clone()
+        spikes[0] -= before
+        spikes[1:] -= counts[:-1]
         return (spikes if unit.quantum == 1 else spikes * unit.quantum), phi, totals
 
     @staticmethod
