@@ -50,9 +50,9 @@ relu = event_net.relu()  # shares the weights
 for layer in event_net.layers:
     nn.init.kaiming_normal_(layer.weight)
 epochs = max(2, 120_000 // len(x))
-optimiser = torch.optim.Adam(relu.parameters(), lr=1e-3)
+optimiser = torch.optim.Adam(relu.parameters(), lr=2e-3, fused=True)
 for _ in range(epochs):
-    for batch in torch.randperm(len(x)).split(100):
+    for batch in torch.randperm(len(x)).split(200):
         optimiser.zero_grad()
         nn.functional.cross_entropy(relu(x[batch]), labels[batch]).backward()
         optimiser.step()
@@ -107,6 +107,7 @@ for name, got, a, e in zip(names, running, true, bounds, strict=True):
     right.loglog(time, share, label=name)
 right.axhline(1, color="0.3", ls="--")
 right.set(xlabel="step t", ylabel="largest error / bound", title="All units, 50 images")
+right.set_ylim(top=20)
 right.legend(fontsize=7)
 plt.show()
 
@@ -117,14 +118,14 @@ plt.show()
 # as a root, all the way through the network. That of herding falls with slope -1.
 
 noisy = spikes(relu, torch.bernoulli(images.expand(STEPS, -1, -1)))
-CHECKED = [10, 20, 50, 100, 200, 500, 1000]
+CHECKED = torch.logspace(1, 3, 40).round().long().tolist()
 figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained", sharey=True)
 slopes = {}
 for axes, k, name in zip(panels, (1, 3), ("first hidden layer", "output"), strict=True):
     for label, sent, style in (("herding", trains, "o-"), ("Bernoulli", noisy, "s--")):
         errors = [(sent[k][:t].mean(0) - true[k - 1]).abs().mean().item() for t in CHECKED]
         slopes[label, name] = slope(CHECKED, errors)
-        axes.loglog(CHECKED, errors, style, label=f"{label}, slope {slopes[label, name]:.2f}")
+        axes.loglog(CHECKED, errors, style, ms=3, label=f"{label}, slope {slopes[label, name]:.2f}")
     axes.set(title=name, xlabel="steps T")
     axes.legend()
 panels[0].set_ylabel("mean distance from ReLU")
@@ -148,22 +149,24 @@ for name, value in full["slope"].items():
 
 part, want_part, labels_part = x_test[:2000], want[:2000], labels_test[:2000]
 figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
-for order, marker in (("event", "s"), ("step", "o")):
+for order, style, offset in (("event", "s-", 4), ("step", "o-", -10)):
     points = []
     for steps in (1, 2, 3, 5, 10, 20):
         net = stp.HerdingMLP(SIZES, steps, order=order)
         net.load_state_dict(event_net.state_dict())
-        additions = net.count(part, labels_part).additions / len(part)
-        points.append((additions, error(net(part), labels_part)))
-        axes.annotate(f"T={steps}", points[-1], (4, 4), textcoords="offset points", fontsize=7)
-    axes.loglog(*zip(*points, strict=True), marker + "-", label=f"{order} order, additions")
+        counts = net.count(part, labels_part)
+        points.append((counts.additions / len(part), 100 * (1 - counts.right / len(part))))
+        axes.annotate(f"T={steps}", points[-1], (4, offset), textcoords="offset points", fontsize=7)
+    axes.semilogx(*zip(*points, strict=True), style, label=f"{order} order, additions")
 dense = sum(n * m for n, m in pairwise(SIZES))
 hidden = activations(relu, part)[:-1]
 active = [(values != 0).sum(1).double().mean().item() for values in (part, *hidden)]
 skipping = sum(n * m for n, m in zip(active, SIZES[1:], strict=True))
 for macs, marker, name in ((dense, "D", "dense"), (skipping, "*", "zeros skipped")):
     label = f"ReLU, {name}, multiply-adds"
-    axes.loglog(macs, error(want_part, labels_part), marker, ms=10, color="0.3", label=label)
+    axes.semilogx(macs, error(want_part, labels_part), marker, ms=10, color="0.3", label=label)
+axes.set_xticks([5e4, 1e5, 2e5, 4e5, 8e5], ["50 k", "100 k", "200 k", "400 k", "800 k"])
+axes.minorticks_off()
 axes.set(xlabel="operations per image", ylabel="test error (%)", title="2,000 test images")
 axes.legend(fontsize=8)
 plt.show()
