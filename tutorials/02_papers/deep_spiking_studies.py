@@ -24,6 +24,12 @@ def load(split):
     return data.images.flatten(1), data.labels, data.source
 
 
+def stored(name):
+    """Figures of a full run; empty where its file is not there."""
+    path = RESULTS / f"{name}.json"
+    return _results.load(path)["figures"] if path.exists() else {}
+
+
 def network(seed, **options):
     """The same start for every run."""
     torch.manual_seed(seed)
