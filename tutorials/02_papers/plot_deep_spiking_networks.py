@@ -225,7 +225,7 @@ for axes, suffix in zip(panels, ("", "_chosen"), strict=True):
     axes.set(xlabel="epoch", ylim=(1.3, 6))
 panels[0].set(title="constant learning rate", ylabel="test error (%)")
 panels[1].set_title("falling learning rate")
-panels[0].legend(fontsize=8)
+panels[1].legend(fontsize=8)
 plt.show()
 
 print(f"{'after 20 epochs, error %':<28}{'spiking':>9}{'as ReLU':>9}{'training':>10}{'as ReLU':>9}")
