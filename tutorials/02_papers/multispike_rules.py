@@ -17,6 +17,7 @@ Time is counted in units of the input window: the brightest pixel fires at 0, th
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,8 +26,18 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import snn_temporal_plugins as stp
+from snn_temporal_plugins import _results
 
 READOUTS = ("potential", "first")
+RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "multispike"
+
+
+def runs(pattern: str) -> list[dict[str, Any]]:
+    """Result files of the networks on this page, by the pattern of their names."""
+    found = [_results.load(path) for path in sorted(RESULTS.glob(pattern))]
+    if not found:
+        raise FileNotFoundError(f"no result file {pattern} in {RESULTS}")
+    return found
 
 
 def latencies(values: Tensor, *, levels: int = 0, above: float = 0.0) -> Tensor:

@@ -14,13 +14,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from multispike_rules import READOUTS, Network, Training, affine, latencies, measure
+from multispike_rules import READOUTS, RESULTS, Network, Training, affine, latencies, measure
 from torch import Tensor
 
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "multispike"
 DATA = ("mnist", "fashion-mnist", "yin-yang")
 
 

@@ -12,12 +12,11 @@ import argparse
 from pathlib import Path
 
 import torch
-from multispike_rules import READOUTS, Network, Training, latencies, measure
+from multispike_rules import READOUTS, RESULTS, Network, Training, latencies, measure
 
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
-RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "multispike"
 ABOVE, LEVELS = 60 / 255, 16  # grey values up to this one are silent; steps of the input times
 
 
