@@ -45,7 +45,7 @@ def run(images, labels, unseen, tau: float, max_spikes: int, seed: int, chosen) 
     network = Network(images.shape[1] - 1, chosen.hidden, 10, **constants, **options)
     network.calibrate(images[:1000])
     steps = chosen.epochs * -(-len(images) // 100)
-    training = Training(network, steps=steps, lr=chosen.lr)
+    training = Training(network, steps=steps, lr=chosen.lr, average=1 - 10 / steps)
     for epoch in range(chosen.epochs):
         torch.manual_seed(1_000_003 * seed + epoch)
         for batch in torch.randperm(len(images)).split(100):
