@@ -24,7 +24,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parent))
 import sweeps
-from contestants import MAKERS, make
+from field import LEARNING, MAKERS, make
 from timing import medians, threads
 
 import snn_temporal_plugins as stp
@@ -58,9 +58,9 @@ def options() -> argparse.Namespace:
     return chosen
 
 
-def data() -> tuple[torch.Tensor, torch.Tensor, str]:
+def data(split: str) -> tuple[torch.Tensor, torch.Tensor, str]:
     """Grey images ``[N, 784]`` (uint8) and labels in whole batches of 128, and their source."""
-    found = stp.datasets.load("mnist", "train")
+    found = stp.datasets.load("mnist", split)
     whole = len(found) // 128 * 128
     images = (found.images[:whole].flatten(1) * 255).round().to(torch.uint8)
     return images, found.labels[:whole], found.source
@@ -102,8 +102,12 @@ def _job(contestant, images, labels, batch, task):
 
 
 def compare(chosen, images, labels, progress):
-    """All cells: a list of {hidden, threads, task, batch, images_per_second: {name: value}}."""
-    cells = []
+    """All cells: a list of {hidden, threads, task, batch, images_per_second: {name: value}}.
+
+    And the accuracy on test images, in percent, of those who learnt for an epoch.
+    """
+    cells, accuracy = [], {}
+    test_images, test_labels, _ = data("test")
 
     def wanted(name):
         return not chosen.only or any(word.lower() in name.lower() for word in chosen.only)
@@ -112,6 +116,11 @@ def compare(chosen, images, labels, progress):
     bar = progress.add_task("comparing", total=steps)
     for hidden in chosen.hidden:
         field = make(hidden, wanted, images, labels)
+        accuracy[f"784-{hidden}-10"] = {
+            name: field[name].accuracy(test_images, test_labels)
+            for name in LEARNING
+            if name in field
+        }
         for number in chosen.threads:
             with threads(number):
                 for task in ("training", "inference"):
@@ -133,7 +142,7 @@ def compare(chosen, images, labels, progress):
                             }
                         )
                         progress.advance(bar)
-    return cells
+    return cells, accuracy
 
 
 def table(cells, console):
@@ -184,12 +193,14 @@ def main() -> None:
     chosen = options()
     console = Console(width=max(Console().width, 170))
     warnings.simplefilter("ignore")  # of the hosts, and silent layers in untrained networks
-    images, labels, source = data()
+    images, labels, source = data("train")
     console.print(f"images: {source}; spikingjelly installed: {_installed('spikingjelly')}")
     figures = {}
     with Progress(console=console, transient=True) as progress, threads(1):
-        figures["cells"] = cells = compare(chosen, images, labels, progress)
+        cells, accuracy = compare(chosen, images, labels, progress)
+    figures["cells"], figures["test accuracy after one epoch (%)"] = cells, accuracy
     table(cells, console)
+    console.print("test accuracy after one epoch, in percent:", accuracy)
     if not chosen.no_sweeps:
         setting = {"seconds": chosen.seconds, "quick": chosen.quick}
         with threads(1):

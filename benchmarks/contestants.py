@@ -2,11 +2,11 @@
 
 A training step is encoding, forward, loss, backward and a fused Adam; an inference starts from what
 the network reads (``encode`` is outside) and ends with a class. The dense networks cost the same
-whatever their weights; the event-driven ones do not, so theirs come from one epoch of training.
+whatever their weights; the event-driven ones do not, so theirs come from one epoch of training by
+their own rule, and the steps that are timed move them by next to nothing.
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -26,10 +26,13 @@ class Contestant:
 
     one_by_one = False  #: knows no batches
     steps = 1  #: of dense input
+    batch = 128  #: in which it learns
 
-    def __init__(self, model: nn.Module, learning_rate: float) -> None:
+    def __init__(self, model: nn.Module) -> None:
         self.model = model
-        self.optimizer = torch.optim.Adam(model.parameters(), learning_rate, fused=True)
+        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(
+            model.parameters(), 1e-6, fused=True
+        )
 
     def encode(self, images: Tensor) -> Tensor:
         raise NotImplementedError
@@ -39,6 +42,23 @@ class Contestant:
 
     def classify(self, inputs: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def rule(self) -> torch.optim.Optimizer:
+        """What it learns with; the steps that are timed take a fused Adam."""
+        return torch.optim.Adam(self.model.parameters(), 1e-3)
+
+    def learn(self, images: Tensor, labels: Tensor) -> None:
+        """One epoch of training."""
+        timed, self.optimizer = self.optimizer, self.rule()
+        for x, y in zip(images.split(self.batch), labels.split(self.batch), strict=True):
+            self.train(x, y)
+        self.optimizer = timed
+
+    def accuracy(self, images: Tensor, labels: Tensor) -> float:
+        """Share of right answers, in percent."""
+        parts = images.split(1000)
+        answers = torch.cat([self.classify(self.encode(part)) for part in parts])
+        return 100 * (answers == labels).float().mean().item()
 
     def train(self, images: Tensor, labels: Tensor) -> None:
         self.optimizer.zero_grad()
@@ -56,7 +76,7 @@ class Contestant:
 class Relu(Contestant):
     def __init__(self, hidden: int) -> None:
         layers = nn.Linear(INPUTS, hidden), nn.ReLU(), nn.Linear(hidden, CLASSES)
-        super().__init__(nn.Sequential(*layers), 1e-3)
+        super().__init__(nn.Sequential(*layers))
 
     def encode(self, images: Tensor) -> Tensor:
         return images.float() / 255
@@ -71,14 +91,19 @@ class Relu(Contestant):
 class Timed(Contestant):
     """The rule of the S4NN paper, on normalised errors."""
 
+    batch = 32
+
     def __init__(self, hidden: int, backend: str = "numba", t_max: int = T_MAX) -> None:
-        self.t_max, options = t_max, {"t_max": t_max, "backend": backend, "error_norm": "mean"}
+        self.t_max, options = t_max, {"t_max": t_max, "backend": backend, "error_norm": "sum"}
         model = nn.Sequential(
             self.layer(INPUTS, hidden, init=(0.0, 5.0), **options),
             self.layer(hidden, CLASSES, init=(0.0, 48.0), **options),
         )
-        super().__init__(model, 0.1)
-        self.criterion = stp.RankOrderLoss(t_max)
+        super().__init__(model)
+        self.criterion = stp.RankOrderLoss(t_max, gamma=5, reduction="sum")
+
+    def rule(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.model.parameters(), 0.8)
 
     def layer(self, inputs: int, outputs: int, **options) -> stp.Timed:
         neuron = stp.SingleSpikeIF(THRESHOLD, delay=1)
@@ -113,8 +138,12 @@ class TimedMargin(Timed):
                 return_potential=True,
             ),
         )
-        Contestant.__init__(self, model, 0.1)
+        Contestant.__init__(self, model)
         self.window, self.criterion = stp.DecisionWindow(model), stp.PotentialMarginLoss(THRESHOLD)
+
+    def rule(self) -> torch.optim.Optimizer:
+        fc, readout = ({"params": [weight]} for weight in self.model.parameters())
+        return torch.optim.Adam([fc | {"lr": 0.1}, readout | {"lr": 0.5}])
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         times, potential = self.window(inputs)
@@ -145,7 +174,7 @@ class Rate(Contestant):
     """Leaky neurons of a host, cross-entropy on the numbers of output spikes."""
 
     def __init__(self, model: nn.Module, steps: int) -> None:
-        super().__init__(model, 1e-3)
+        super().__init__(model)
         self.steps = steps
 
     def encode(self, images: Tensor) -> Tensor:
@@ -234,41 +263,3 @@ class Authors(Contestant):
 
     def classify(self, inputs: Tensor) -> Tensor:
         return torch.tensor([self.program.predict(inputs[0].numpy())])
-
-
-MAKERS: dict[str, Callable[[int], Contestant]] = {
-    "ReLU network": Relu,
-    "Timed, numba": Timed,
-    "Timed, numba, margin rule": TimedMargin,
-    "Timed, torch": lambda hidden: Timed(hidden, "torch"),
-    f"clocked, T={T_MAX}": lambda hidden: Clocked(hidden, "torch"),
-    **{
-        f"{name}, T={steps}": lambda hidden, host=host, steps=steps: host(hidden, steps)
-        for name, host in (
-            ("snnTorch Leaky", SnnTorch),
-            ("Norse LIF", Norse),
-            ("spikingjelly LIF", SpikingJelly),
-        )
-        for steps in (25, T_MAX)
-    },
-    "S4NN authors' program": Authors,
-}
-
-
-def make(hidden: int, wanted: Callable[[str], bool], images: Tensor, labels: Tensor):
-    """Contestants by name, with trained weights; a host that is not installed is left out."""
-    field: dict[str, Contestant] = {}
-    for name, maker in MAKERS.items():
-        if wanted(name) or name in ("ReLU network", "Timed, numba"):
-            torch.manual_seed(0)
-            try:
-                field[name] = maker(hidden)
-            except ImportError as error:
-                print(f"{name}: left out ({error})")
-    for name, contestant in field.items():
-        if name in ("ReLU network", "Timed, numba", "Timed, numba, margin rule"):
-            for x, y in zip(images.split(128), labels.split(128), strict=True):
-                contestant.train(x, y)
-        elif isinstance(contestant, Timed | Authors):
-            contestant.load(field["Timed, numba"])
-    return field

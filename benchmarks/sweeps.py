@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import torch
-from contestants import MAKERS, Clocked, Relu, Timed
+from contestants import Clocked, Relu, Timed
+from field import MAKERS
 from timing import medians, slope
 
 BATCH, HIDDEN = 128, 400
@@ -16,7 +17,8 @@ def time_steps(images, labels, *, seconds, quick):
     """The same spikes at finer steps; the clocked form only while it is bearable."""
     sizes = [16, 64, 256, 1024, 4096] if not quick else [64, 4096]
     x, y = images[:BATCH], labels[:BATCH]
-    trained = _trained(Timed(HIDDEN), images, labels)
+    trained = Timed(HIDDEN)
+    trained.learn(images, labels)
     jobs = {}
     for t_max in sizes:
         torch.manual_seed(0)
@@ -37,7 +39,8 @@ def width(images, labels, *, seconds, quick):
     x, y, jobs = images[:BATCH], labels[:BATCH], {}
     for hidden in sizes:
         torch.manual_seed(0)
-        timed, relu = _trained(Timed(hidden), images[:12800], labels[:12800]), Relu(hidden)
+        timed, relu = Timed(hidden), Relu(hidden)
+        timed.learn(images[:12800], labels[:12800])
         jobs[f"Timed {hidden}"] = lambda timed=timed: timed.train(x, y)
         jobs[f"ReLU {hidden}"] = lambda relu=relu: relu.train(x, y)
     return _rows("hidden neurons", medians(jobs, seconds=seconds, limit=30), sizes)
@@ -47,7 +50,8 @@ def lit_inputs(images, labels, *, seconds, quick):
     """Share of inputs that spike, at random; the weights keep the first layer's drive."""
     sizes = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0] if not quick else [0.05, 0.5]
     y, jobs = labels[:BATCH], {}
-    trained = _trained(Timed(HIDDEN), images, labels)
+    trained = Timed(HIDDEN)
+    trained.learn(images, labels)
     generator = torch.Generator().manual_seed(0)
     for share in sizes:
         x = torch.randint(1, 256, (BATCH, 784), generator=generator).to(torch.uint8)
@@ -59,12 +63,6 @@ def lit_inputs(images, labels, *, seconds, quick):
         jobs[f"Timed {share}"] = lambda timed=timed, x=x: timed.train(x, y)
         jobs[f"ReLU {share}"] = lambda relu=relu, x=x: relu.train(x, y)
     return _rows("lit inputs", medians(jobs, seconds=seconds, limit=30), sizes)
-
-
-def _trained(contestant, images, labels):
-    for x, y in zip(images.split(BATCH), labels.split(BATCH), strict=True):
-        contestant.train(x, y)
-    return contestant
 
 
 def _rows(variable, times, sizes):

@@ -230,7 +230,7 @@ def targets(owner: str, labels: Any, batch: int, classes: int) -> Tensor:
     if labels.shape != (batch,):
         raise ValueError(f"{owner}: targets must have shape [B={batch}], got {list(labels.shape)}.")
     if validating() and labels.numel():
-        low, high = labels.min().item(), labels.max().item()
+        low, high = (bound.item() for bound in torch.aminmax(labels))
         if low < 0 or high >= classes:
             wrong = low if low < 0 else high
             raise ValueError(f"{owner}: targets must lie in 0 ... {classes - 1}, got {wrong}.")

@@ -146,7 +146,7 @@ class Timed(nn.Module):
     def forward(self, times: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Spike times ``[B, ...]`` of the inputs to those of the neurons, and their potentials."""
         out, potential = self.solve(times, potential=self.return_potential)
-        if self.error_norm is not None and not self.neuron.gates_errors:
+        if self.error_norm is not None and not self._scaled_by_neuron():
             out, potential = _NormalizeError.apply(out, potential, self.error_norm == "mean")
         if _checks.validating() and not self._warned_silent:
             self._warn_if_silent(out)
@@ -174,12 +174,16 @@ class Timed(nn.Module):
             "backend": self._backend_for(times),
             **self.neuron.layer_options(synapse, potential),
         }
-        if self.error_norm is not None and self.neuron.gates_errors:
+        if self.error_norm is not None and self._scaled_by_neuron():
             wanted = 1 / max(len(times), 1) if self.error_norm == "mean" else 1.0
             options["error_length"] = wanted
         if weight.dim() == 4:
             return convolve(self.neuron, synapse, times, weight, options)
         return self.neuron.spike_times(times, weight, **options)
+
+    def _scaled_by_neuron(self) -> bool:
+        """Whether the neuron itself can scale the errors: it sees the whole layer if dense."""
+        return self.neuron.scales_errors and not hasattr(self.synapse, "kernel_size")
 
     def _backend_for(self, times: Tensor) -> str:
         return _backends.on(self.backend, self._chosen, times)

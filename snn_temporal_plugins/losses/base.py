@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .. import _checks
 from ..codes import first_spike_times
@@ -78,3 +81,27 @@ class FirstSpikeLoss(nn.Module, ABC):
         potential decides.
         """
         return first_class(times, potential)
+
+
+class _SquaredError(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, times: Tensor, error: Tensor, t_max: float) -> Tensor:
+        ctx.save_for_backward(times, error)
+        ctx.t_max = t_max
+        return error.square().sum(1).mul_(0.5 / t_max**2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        times, error = ctx.saved_tensors
+        found = error * (grad / -(ctx.t_max**2)).unsqueeze(1)
+        return found.where(times < ctx.t_max, found.clamp(min=0)), None, None
+
+
+def squared_error(times: Tensor, error: Tensor, t_max: float) -> Tensor:
+    """Half the squared distance of spike times to their targets, in windows, for each sample.
+
+    ``error [B, C]`` is target minus time, of finite times, and counts as a constant but for its
+    time. A silent neuron, at ``t_max``, can only be asked to fire earlier.
+    """
+    return _SquaredError.apply(times, error, t_max)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _checks
 from ..codes import finite_times
-from .base import FirstSpikeLoss
+from .base import FirstSpikeLoss, squared_error
 
 
 class FirstSpikeCrossEntropy(FirstSpikeLoss):
@@ -133,7 +132,8 @@ class TargetTimeLoss(FirstSpikeLoss):
         )
 
     def per_sample(self, times: Tensor, targets: Tensor, potential: Tensor | None) -> Tensor:
-        t = finite_times(times, self.t_max)
-        is_label = torch.zeros_like(t, dtype=torch.bool).scatter(1, targets.unsqueeze(1), True)
-        error = torch.where(is_label, t - self.label_time, self.other_time - t).clamp(min=0)
-        return 0.5 * (error / self.t_max).square().sum(1)
+        t = times.detach().clamp(max=self.t_max)
+        wanted = t.clamp(min=self.other_time)
+        label = targets.unsqueeze(1)
+        wanted.scatter_(1, label, t.gather(1, label).clamp(max=self.label_time))
+        return squared_error(times, wanted - t, self.t_max)

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import _checks
-from ..codes import finite_times
-from .base import FirstSpikeLoss
+from .base import FirstSpikeLoss, squared_error
 
 
 class RankOrderLoss(FirstSpikeLoss):
@@ -77,13 +76,12 @@ class RankOrderLoss(FirstSpikeLoss):
         return f"t_max={self.t_max}, gamma={self.gamma:g}, reduction={self.reduction!r}"
 
     def per_sample(self, times: Tensor, targets: Tensor, potential: Tensor | None) -> Tensor:
-        t = finite_times(times, self.t_max)
-        error = (self.target_times(t.detach(), targets) - t) / self.t_max
-        return 0.5 * error.square().sum(1)
+        t = times.detach().clamp(max=self.t_max)
+        return squared_error(times, self.target_times(t, targets) - t, self.t_max)
 
     def has_error(self, times: Tensor, targets: Tensor) -> Tensor:
         """Which outputs ``[B, C]`` are not at their target times."""
-        t = finite_times(times.detach(), self.t_max)
+        t = times.detach().clamp(max=self.t_max)
         return self.target_times(t, targets) != t
 
     def target_times(self, times: Tensor, targets: Tensor) -> Tensor:

@@ -115,18 +115,18 @@ class TimedNeuron(nn.Module, ABC):
     continuous : bool
         Whether times are real numbers instead of steps: then ``t_max`` may be one, too, and there
         is no bias, which is a current per step.
+    scales_errors : bool
+        Whether :meth:`spike_times` takes ``error_length``, the length to which it scales each
+        sample's error, behind its gate if it has one (``None``: as it is).
     """
 
     backends: ClassVar[tuple[str, ...]] = ()
     continuous: ClassVar[bool] = False
+    scales_errors: ClassVar[bool] = False
 
     @property
     def gates_errors(self) -> bool:
-        """Whether a gate of its own scales the errors that arrive; by default not.
-
-        Then :meth:`spike_times` takes ``error_length``, the length that each sample's error shall
-        have behind the gate (``None``: as it is).
-        """
+        """Whether a gate of its own scales the errors that arrive; by default not."""
         return False
 
     def load_backend(self, backend: str) -> None:

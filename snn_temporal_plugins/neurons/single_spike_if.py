@@ -124,6 +124,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
     State = SingleSpikeIFState
     max_spikes = 1
     backends = ("numba",)
+    scales_errors = True
 
     def __init__(
         self,

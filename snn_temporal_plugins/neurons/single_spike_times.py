@@ -25,7 +25,7 @@ class Rule(NamedTuple):
     width: float | None  #: width of the triangular gate; ``None`` is the gate of the spike
     beta: float
     error_to_silent: bool  #: whether inputs that stayed silent get an error, too
-    error_length: float | None = None  #: length of each sample's error behind the gate
+    error_length: float | None = None  #: to which each sample's error is scaled, behind the gate
 
 
 class Crossings(NamedTuple):
@@ -90,19 +90,16 @@ def errors(
     ``at_crossing`` is the step of the crossing, or the last one; ``gate`` holds the peak of the
     potential and its step.
     """
-    if gate is None:
-        if grad_times is None:
-            assert grad_potential is not None
-            return [(grad_potential, at_crossing)]
-        delta = -grad_times if grad_potential is None else grad_potential - grad_times
-        return [(delta, at_crossing)]
     parts = []
-    if grad_times is not None:
+    if grad_times is not None and gate is not None:
         peak, peak_time = gate
         assert rule.width is not None
         passing = (1 - (peak - rule.threshold).abs() / rule.width).clamp(min=0)
         parts.append((-grad_times * passing, peak_time))
-    if grad_potential is not None:
+    elif grad_times is not None:
+        joint = -grad_times if grad_potential is None else grad_potential - grad_times
+        parts.append((joint, at_crossing))
+    if grad_potential is not None and (gate is not None or grad_times is None):
         parts.append((grad_potential, at_crossing))
     if rule.error_length is None:
         return parts

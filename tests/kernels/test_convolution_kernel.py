@@ -181,16 +181,16 @@ def test_operator_passes_the_checks_of_torch(width, bias):
     )
 
 
-def network(**options):
-    """Two convolutions with a pool between them, partly silent."""
+def network(error_norm=None):
+    """Two convolutions with a pool between them, partly silent; the second one normalises."""
     torch.manual_seed(0)
     convs = nn.Conv2d(1, 4, 3, bias=False), nn.Conv2d(4, 2, 2, stride=2, groups=2)
     nn.init.normal_(convs[0].weight, 0.3, 0.6)
     nn.init.normal_(convs[1].weight, 0.2, 0.6)
     gate = stp.SingleSpikeIF(0.9, gate="triangle")
-    first, second = (
-        stp.Timed(conv, neuron, t_max=30, error_to_silent=True, **options)
-        for conv, neuron in zip(convs, (gate, stp.SingleSpikeIF(1.9)), strict=True)
+    first = stp.Timed(convs[0], gate, t_max=30)
+    second = stp.Timed(
+        convs[1], stp.SingleSpikeIF(1.9), t_max=30, error_to_silent=True, error_norm=error_norm
     )
     times = torch.randint(0, 30, (5, 1, 10, 10)).float()
     times[:, :, ::3] = INF

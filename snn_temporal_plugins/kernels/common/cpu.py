@@ -6,8 +6,10 @@ import sys
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import njit
 from numba.core import event
+from numba.extending import intrinsic
 
 DIGIT = 8  # bits of one pass of the sort
 BUCKETS = 1 << DIGIT
@@ -32,6 +34,40 @@ class _Announcement(event.Listener):
 
 
 event.register("numba:compile", _Announcement())
+
+
+@intrinsic
+def choose(typing_context, condition, yes, no):
+    """``yes if condition else no`` without a branch, for loops that shall become vectors.
+
+    Choosing between a new value and the one that is there becomes a masked store, which costs
+    AMD's AVX2 processors ten times as much as the arithmetic. Let one of the two be a constant,
+    and combine it with what is there by ``+``, :func:`smaller` or :func:`larger`.
+    """
+
+    def generate(context, builder, signature, arguments):
+        return builder.select(*arguments)
+
+    return yes(condition, yes, yes), generate
+
+
+def _extreme(operation):
+    """The smaller or larger of two numbers in one instruction, which knows nothing of NaN."""
+
+    @intrinsic
+    def function(typing_context, a, b):
+        def generate(context, builder, signature, arguments):
+            number = arguments[0].type
+            kind = ir.FunctionType(number, [number, number])
+            called = builder.module.declare_intrinsic(operation, [number], kind)
+            return builder.call(called, arguments, fastmath=("nnan",))
+
+        return a(a, a), generate
+
+    return function
+
+
+smaller, larger = _extreme("llvm.minnum"), _extreme("llvm.maxnum")
 
 
 @jit

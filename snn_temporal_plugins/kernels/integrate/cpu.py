@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, jit
+from ..common.cpu import aligned, choose, jit, larger, smaller
 
-TILE = 16  # rows and columns that are transposed inside the cache
 LANES = 16
 
 
 @jit
 def add(v, crossing, row):
     """Let one input act on the neurons that have not fired."""
+    zero = v.dtype.type(0)
     for j in range(v.size // LANES * LANES):
-        v[j] += row[j] if crossing[j] == np.inf else v.dtype.type(0)
+        v[j] += choose(crossing[j] == np.inf, row[j], zero)
 
 
 @jit
@@ -32,22 +32,21 @@ def add_and_fire(v, crossing, row, other, first, second, now, then):
     and a threshold of ``inf`` instead of a branch where more inputs of the same time follow:
     both spare a fifth of the time.
     """
+    zero, never = v.dtype.type(0), v.dtype.type(np.inf)
     for j in range(v.size // LANES * LANES):
-        silent = crossing[j] == np.inf
-        early = v[j] + row[j]
-        late = early + other[j]
-        fires = silent & (early > first)
-        v[j] = (early if fires else late) if silent else v[j]
-        crossing[j] = now if fires else then if silent & (late > second) else crossing[j]
+        early = v[j] + choose(crossing[j] == never, row[j], zero)
+        at = smaller(crossing[j], choose(early > first, now, never))
+        late = early + choose(at == never, other[j], zero)
+        v[j] = late
+        crossing[j] = smaller(at, choose(late > second, then, never))
 
 
 @jit
-def fire_on_ramp(v, crossing, level, bias, threshold, now, then):
+def fire_on_ramp(v, crossing, bias, threshold, now, then):
     """Fire who exceeds the threshold at a step from ``now`` up to ``then``, exclusive.
 
-    The potential of step t is ``v + bias * (t + 1)``; ``level`` keeps the ``v`` of the spike. The
-    first loop only asks whether any neuron might; it looks one step too far, which costs nothing
-    but time.
+    The potential of step t is ``v + bias * (t + 1)``. The first loop only asks whether any neuron
+    might; it looks one step too far, which costs nothing but time.
     """
     one = v.dtype.type(1)
     candidates = np.uint32(0)
@@ -67,7 +66,7 @@ def fire_on_ramp(v, crossing, level, bias, threshold, now, then):
             if not v[j] + bias[j] * (at + one) > threshold:  # floor may round down
                 at += one
         if at < then and v[j] + bias[j] * (at + one) > threshold:
-            crossing[j], level[j] = at, v[j]
+            crossing[j] = at
 
 
 @jit
@@ -111,79 +110,75 @@ def integrate_on_ramp(events, times, rows, bias, threshold, limit, v, crossing, 
     silent = 0
     start = times[events[0]] if events.size else limit
     if start > 0:
-        fire_on_ramp(v, crossing, v, bias, threshold, v.dtype.type(0), start)
+        fire_on_ramp(v, crossing, bias, threshold, v.dtype.type(0), start)
     for r in range(events.size):
         now, then = times[events[r]], times[events[r + 1]] if r + 1 < events.size else limit
         add(v, crossing, rows[events[r]])
         if now < then:
-            fire_on_ramp(v, crossing, v, bias, threshold, now, then)
+            fire_on_ramp(v, crossing, bias, threshold, now, then)
             silent = first_silent(crossing, silent, outputs)
             if silent == outputs:
                 break
 
 
 @jit
-def add_and_note(v, row, threshold, now, crossing, level):
-    """The last input of one time: note first crossings and the potential there."""
+def add_and_note(v, level, crossing, peak, peak_time, row, threshold, now, end):
+    """The last input of one time: note first crossings, and where ``v`` is higher than ever.
+
+    Times only grow, so the larger one is that of the peak.
+    """
+    zero, never, before = v.dtype.type(0), v.dtype.type(np.inf), v.dtype.type(-1)
+    lift = zero if now < end else -never
     for j in range(v.size // LANES * LANES):
-        height = v[j] + row[j]
-        fires = (height > threshold) & (crossing[j] == np.inf)
-        v[j] = height
-        crossing[j] = now if fires else crossing[j]
-        level[j] = height if fires else level[j]
+        free = v[j] + row[j]
+        height = level[j] + choose(crossing[j] == never, row[j], zero)
+        v[j] = free
+        level[j] = height
+        crossing[j] = smaller(crossing[j], choose(height > threshold, now, never))
+        peak_time[j] = larger(peak_time[j], choose(free + lift > peak[j], now, before))
+        peak[j] = larger(peak[j], free + lift)
 
 
 @jit
-def note_peak(v, now, peak, peak_time):
-    """Note where the potential is larger than ever."""
-    for j in range(v.size // LANES * LANES):
-        higher = v[j] > peak[j]
-        peak[j] = v[j] if higher else peak[j]
-        peak_time[j] = now if higher else peak_time[j]
-
-
-@jit
-def track_on_ramp(v, bias, threshold, now, then, end, crossing, level, peak, peak_time):
+def track_on_ramp(v, level, crossing, peak, peak_time, bias, threshold, now, then, end):
     """First crossings and peaks of the steps from ``now`` up to ``then``, exclusive."""
-    fire_on_ramp(v, crossing, level, bias, threshold, now, then)
-    one = v.dtype.type(1)
+    fire_on_ramp(level, crossing, bias, threshold, now, then)
+    if not now < end:
+        return
+    one, before = v.dtype.type(1), v.dtype.type(-1)
     last = min(then, end) - one  # a ramp is highest at one of its ends
     for j in range(v.size // LANES * LANES):
-        at = last if bias[j] > 0 else now
+        at = choose(bias[j] > 0, last, now)
         height = v[j] + bias[j] * (at + one)
-        higher = (now < end) & (height > peak[j])
-        peak[j] = height if higher else peak[j]
-        peak_time[j] = at if higher else peak_time[j]
+        peak_time[j] = larger(peak_time[j], choose(height > peak[j], at, before))
+        peak[j] = larger(peak[j], height)
 
 
 @jit
 def integrate_with_peaks(events, times, rows, bias, threshold, limit, end, state):
     """Like the two above without end at a spike, noting the largest potential before ``end``."""
-    v, crossing, level, peak, peak_time = state[0], state[1], state[2], state[3], state[4]
+    v, level, crossing, peak, peak_time = state[0], state[2], state[1], state[3], state[4]
+    noted = v, level, crossing, peak, peak_time
     start = times[events[0]] if events.size else limit
     if bias.size and start > 0:
-        zero = v.dtype.type(0)
-        track_on_ramp(v, bias, threshold, zero, start, end, crossing, level, peak, peak_time)
+        track_on_ramp(*noted, bias, threshold, v.dtype.type(0), start, end)
     for r in range(events.size):
         now, row = times[events[r]], rows[events[r]]
         then = times[events[r + 1]] if r + 1 < events.size else limit
-        if bias.size or not now < then:
-            add_freely(v, row)
-        if not now < then:
+        if now < then and not bias.size:
+            add_and_note(*noted, row, threshold, now, end)
             continue
-        if bias.size:
-            track_on_ramp(v, bias, threshold, now, then, end, crossing, level, peak, peak_time)
-        else:
-            add_and_note(v, row, threshold, now, crossing, level)
-            if now < end:
-                note_peak(v, now, peak, peak_time)
+        add_freely(v, row)
+        add(level, crossing, row)
+        if now < then:
+            track_on_ramp(*noted, bias, threshold, now, then, end)
 
 
 @jit
 def room(rows):
     """State ``[5, O']`` of the neurons that share ``rows``.
 
-    In its rows: v, crossing, potential at the spike, peak and its time.
+    In its rows: potential as if nobody fired, crossing, potential, peak of the first and its time.
     """
     return aligned(5 * rows.shape[1], rows).reshape(5, rows.shape[1])
 
@@ -199,6 +194,7 @@ def solve(
     state[0] = 0
     state[1] = np.inf
     if with_peaks:
+        state[2] = 0
         state[3] = -np.inf
         state[4] = -1
         integrate_with_peaks(events, times, rows, bias, threshold, limit, limit - delay, state)
@@ -206,19 +202,19 @@ def solve(
         integrate_on_ramp(events, times, rows, bias, threshold, limit, state[0], state[1], out.size)
     else:
         integrate(events, times, rows, threshold, state[0], state[1], out.size)
-    conclude(state[0], state[1], state[2 if with_peaks else 0], delay, limit, out, potential, until)
+    conclude(state[1], state[2 if with_peaks else 0], delay, limit, out, potential, until)
     if bias.size:
         add_ramp(state[1], bias, limit, potential)
 
 
 @jit
-def conclude(v, crossing, level, delay, limit, out, potential, until):
+def conclude(crossing, level, delay, limit, out, potential, until):
     """Results from the final state, without the ramp of a bias."""
-    latest = min(limit - v.dtype.type(1), np.finfo(v.dtype).max)
+    latest = min(limit - level.dtype.type(1), np.finfo(level.dtype).max)
     for j in range(out.size):  # three loops: the compiler vectorises each
         out[j] = crossing[j] + delay if crossing[j] + delay < limit else np.inf
     for j in range(out.size):
-        potential[j] = level[j] if crossing[j] < np.inf else v[j]
+        potential[j] = level[j]
     for j in range(out.size):
         until[j] = min(crossing[j], latest)
 
@@ -236,17 +232,3 @@ def copy(source, target):
     """Copy as many numbers as the target holds."""
     for j in range(target.size):
         target[j] = source[j]
-
-
-@jit
-def transpose(weight, rows, first, last):
-    """Write the weights ``[O, I]`` of a block of inputs as rows ``[I + 1, O']``, zeros behind."""
-    outputs = len(weight)
-    for start in range(first, last, TILE):
-        inputs = range(start, min(start + TILE, last))
-        for j in range(0, outputs, TILE):
-            for i in inputs:
-                for k in range(j, min(j + TILE, outputs)):
-                    rows[i, k] = weight[k, i]
-        for i in inputs:
-            rows[i, outputs:] = 0

@@ -6,7 +6,7 @@ blocks can run on several threads and every sum keeps its order whatever their n
 
 from __future__ import annotations
 
-from ..common.cpu import jit, sort_buffers, sort_events
+from ..common.cpu import choose, jit, sort_buffers, sort_events
 from ..integrate.cpu import copy, room, solve
 
 
@@ -36,9 +36,10 @@ def forward(
 @jit
 def carry(error, times, until, silent, delta, weight, beta):
     """Pass the error of one neuron to its causal inputs, and to those from ``silent`` on."""
+    zero = error.dtype.type(0)
     for i in range(times.size):
         reached = (times[i] <= until) | (times[i] >= silent)
-        error[i] -= delta * (weight[i] - beta * delta) if reached else error.dtype.type(0)
+        error[i] -= choose(reached, delta * (weight[i] - beta * delta), zero)
 
 
 @jit
@@ -54,8 +55,9 @@ def input_errors(times, until, silent, delta, weight, beta, error, first, last):
 @jit
 def share(gradient, times, until, delta):
     """Give the error of one neuron to the weights of its causal inputs."""
+    zero = gradient.dtype.type(0)
     for i in range(times.size):
-        gradient[i] += delta if times[i] <= until else gradient.dtype.type(0)
+        gradient[i] += choose(times[i] <= until, delta, zero)
 
 
 @jit

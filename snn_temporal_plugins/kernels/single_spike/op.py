@@ -12,7 +12,7 @@ from torch import Tensor
 from ...neurons.single_spike_times import Rule, errors
 from ..common.direct import function, plain
 from ..common.threads import run_blocks
-from ..integrate.cpu import LANES, transpose
+from ..integrate.cpu import LANES
 from . import cpu
 
 BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
@@ -72,10 +72,18 @@ def weight_rows(weight: Tensor) -> Tensor:
     """Weights ``[I + 1, O']`` of each input, padded with zeros to whole vectors and by a row."""
     outputs, inputs = weight.shape
     rows = weight.new_empty(inputs + 1, outputs + -outputs % LANES)
-    source, target = weight.detach().contiguous().numpy(), rows.numpy()
-    run_blocks(transpose, inputs, source, target, work=weight.numel() * 8)
-    rows[inputs] = 0
+    _transpose(weight.detach().contiguous().numpy(), rows.numpy())
     return rows
+
+
+def _transpose(source: np.ndarray, target: np.ndarray) -> None:
+    """Fill ``target [I + 1, O']`` with ``source [O, I]`` by strips that stay in the cache."""
+    outputs, inputs = source.shape
+    for start in range(0, outputs, LANES):
+        stop = min(start + LANES, outputs)
+        target[:inputs, start:stop] = source[start:stop].T
+    target[:, outputs:] = 0
+    target[inputs] = 0
 
 
 def padded(weight: Tensor, bias: Tensor | None) -> np.ndarray:
