@@ -25,6 +25,7 @@ OPTIONAL = {
     "snntorch": ("frontends/snntorch.py", True),
     "norse": ("frontends/norse.py", True),
     "numba": ("kernels/*/cpu.py", True),
+    "llvmlite": ("kernels/common/cpu.py", True),  # numba is built on it
     "matplotlib": ("plot*.py", False),
     "nir": ("nir*.py", False),
     "nirtorch": ("nir*.py", False),
