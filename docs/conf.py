@@ -27,6 +27,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "result_files",
+    "paper_table",
     "benchmark_figures",
     "page_checks",
 ]

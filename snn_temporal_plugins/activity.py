@@ -38,6 +38,11 @@ class Monitor:
     ----------
     layers : dict of str to LayerActivity
         By the name of the module, in the order in which the layers first ran.
+
+    Raises
+    ------
+    TypeError
+        If the model is compiled or holds no spiking layer.
     """
 
     def __init__(self, model: nn.Module) -> None:

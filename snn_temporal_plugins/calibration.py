@@ -87,7 +87,7 @@ def calibrate_(
     model : nn.Module
         ``Timed`` layers, or a clocked model of this package, of snnTorch or Norse. Changed in
         place.
-    inputs : Tensor or tuple
+    inputs : Tensor of shape [B, ...] or tuple
         Some typical inputs of the model, or all its arguments in a tuple; a few hundred samples
         are enough.
     fire : float or mapping of str to float, default=0.3
@@ -124,6 +124,8 @@ def calibrate_(
 
     *Silent neurons.* Up to the share, neurons stay silent on purpose; see :func:`revive_` for
     those that are silent on every sample.
+
+    The procedure is this project's own.
 
     Examples
     --------

@@ -135,7 +135,13 @@ def spike_train(times: Tensor, num_steps: int) -> Tensor:
 
     Notes
     -----
-    The gradient on a time is minus the gradient on its entry in the train; silent neurons get 0.
+    The gradient on a time is minus the gradient on its entry in the train [1]_; silent neurons
+    get 0.
+
+    References
+    ----------
+    .. [1] S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
+       networks with one spike per neuron", arXiv:1910.09495, section 2.
 
     Examples
     --------

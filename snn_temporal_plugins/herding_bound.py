@@ -50,7 +50,7 @@ def herding_error_bound(
     -------
     bound : Tensor of shape [B, ...]
         E of the output; divide by the number of steps.
-    units : dict of str to Tensor
+    units : dict of str to Tensor of shape [B, ...]
         E of each unit, named as in ``spiking.graph``; only with ``return_units``.
 
     Raises

@@ -68,6 +68,13 @@ class IntegratedPotential(nn.Module):
 
     *Gradient.* :math:`\partial \phi_j / \partial t_j^k = -K(t_{max} - t_j^k)`.
 
+    The read-out is this project's own; the neuron whose kernel it uses is that of [1]_.
+
+    References
+    ----------
+    .. [1] K. Yamamoto, Y. Sakemi, K. Aihara, "Timing-based backpropagation in spiking neural
+       networks without single-spike restrictions", arXiv:2211.16113.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp

@@ -110,6 +110,11 @@ class FirstSpikeReport:
     t_max : float, optional
         End of the window; the mean decision time then counts silent samples at ``t_max``.
 
+    Raises
+    ------
+    ValueError
+        By ``update``, if times are NaN or shapes do not fit.
+
     Notes
     -----
     The figures of :meth:`compute`, all shares between 0 and 1 unless a unit is given:

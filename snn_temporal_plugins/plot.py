@@ -25,9 +25,8 @@ def _axes(ax: Any, size: tuple[float, float] = (6.0, 3.6)) -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        raise ImportError(
-            "plot: figures need matplotlib; pip install 'snn-temporal-plugins[tutorials]'"
-        ) from error
+        cure = "pip install 'snn-temporal-plugins[tutorials]'"
+        raise ImportError(f"plot: figures need matplotlib; {cure}") from error
     return pyplot.subplots(figsize=size, layout="constrained")[1]
 
 
@@ -225,6 +224,11 @@ def accuracy_against_time(
     -------
     matplotlib Axes
 
+    Raises
+    ------
+    ValueError
+        If times are NaN, or shapes do not fit.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
@@ -244,12 +248,8 @@ def accuracy_against_time(
     ):
         counts = torch.bincount(when[samples].floor().long(), minlength=t_max + 1)
         ax.plot(steps, 100 * counts.cumsum(0) / len(times), color=colour, label=name)
-    ax.set(
-        title="Decisions over time",
-        xlabel="time step",
-        ylabel="share of samples (%)",
-        ylim=(0, 102),
-    )
+    ax.set(title="Decisions over time", xlabel="time step", ylim=(0, 102))
+    ax.set_ylabel("share of samples (%)")
     ax.legend(fontsize="small", frameon=False, loc="lower right")
     return ax
 

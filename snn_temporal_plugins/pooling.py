@@ -74,6 +74,12 @@ class FirstSpikePool2d(_Pool2d):
 
     *Silent neurons.* A window without a spike has time ``inf``.
 
+    References
+    ----------
+    .. [1] S. R. Kheradpisheh, M. Ganjtabesh, S. J. Thorpe, T. Masquelier, "STDP-based spiking deep
+       convolutional neural networks for object recognition", Neural Networks 99, 2018,
+       arXiv:1611.01421: pooling neurons pass on the first spike of their window.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
@@ -132,6 +138,11 @@ class SumPool2d(_Pool2d):
     linear, so spikes and PSCs may go through it alike.
 
     *Silent neurons* add nothing.
+
+    References
+    ----------
+    .. [1] W. Zhang, P. Li, "Temporal spike sequence learning via backpropagation for deep spiking
+       neural networks", arXiv:2002.10085; the factor is that of the authors' program.
 
     Examples
     --------

@@ -78,6 +78,11 @@ class PSC(nn.Module):
 
     *Silent neurons* cause no current.
 
+    References
+    ----------
+    .. [1] W. Zhang, P. Li, "Temporal spike sequence learning via backpropagation for deep spiking
+       neural networks", arXiv:2002.10085.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp

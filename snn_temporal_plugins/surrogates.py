@@ -63,6 +63,11 @@ class TSSL:
 
     *Silent neurons* get gradient, more of it the closer they came to the threshold.
 
+    References
+    ----------
+    .. [1] W. Zhang, P. Li, "Temporal spike sequence learning via backpropagation for deep spiking
+       neural networks", arXiv:2002.10085.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp

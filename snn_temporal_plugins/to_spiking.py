@@ -51,6 +51,14 @@ class SpikingModel(nn.Module):
     ``spiking(x, *, return_all=False, num_steps=None)`` runs the constant input ``x [B, ...]`` for
     ``num_steps`` and returns the mean output ``[B, ...]``, or with ``return_all`` the running mean
     after every step, ``[T, B, ...]``.
+
+    Raises
+    ------
+    ValueError
+        In the call: if ``num_steps`` is below 1, the input is not finite, or a normalisation or
+        dropout is in training mode.
+    TypeError
+        In the call: if the input is not of floating point.
     """
 
     def __init__(

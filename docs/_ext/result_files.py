@@ -2,13 +2,15 @@
 ``result-files``.
 
 ``:result:`s4nn/mnist_*_seed?.json; plain.strict``` is the mean over the files that match, shown as
-a percentage; a third part is another format, ``.1f``. Where no file matches it says "not run", so
-pages can be written before the runs are there.
+a percentage; a third part is another format, ``.1f``. ``runs`` is their number, and ``settings.``
+opens a key of the settings. Where no file matches it says "not run", so pages can be written before
+the runs are there.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -24,13 +26,27 @@ Rows = list[tuple[str, ...]]
 
 
 def records(pattern: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """Result files whose path matches, in the order of their names."""
-    return [json.loads(path.read_text()) for path in sorted(folder.glob(pattern))]
+    """Result files whose path matches, in the order of their names.
+
+    Files that differ by more than the seed are different settings: then those of the longest runs
+    are taken. Runs that were measured on validation images are only found by that word.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(folder.glob(pattern)):
+        if ("validation" in path.name) <= ("validation" in pattern):
+            setting = re.sub(r"seed\d+", "seed", path.name)
+            groups.setdefault(setting, []).append(json.loads(path.read_text()))
+    return max(groups.values(), key=_epochs, default=[])
+
+
+def _epochs(runs: list[dict[str, Any]]) -> int:
+    return runs[0].get("settings", {}).get("epochs", 0)
 
 
 def figure(record: dict[str, Any], key: str) -> Any:
-    """What a dotted key leads to inside the figures; numbers are places in lists."""
-    found = record["figures"]
+    """What a dotted key leads to inside the figures, or the settings; numbers are places."""
+    first, *_ = key.split(".")
+    found = record if first == "settings" else record["figures"]
     for part in key.split("."):
         found = found[int(part)] if isinstance(found, list) else found[part]
     return found

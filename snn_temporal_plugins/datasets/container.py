@@ -84,6 +84,11 @@ class Dataset(Samples):
     classes : tuple of str
         Names of the classes.
 
+    Raises
+    ------
+    TypeError
+        By ``pixels``, if the data are features.
+
     Examples
     --------
     >>> import snn_temporal_plugins as stp

@@ -31,6 +31,11 @@ def yin_yang(size: int, seed: int) -> Dataset:
     Dataset
         Features ``[size, 4]`` in [0, 1]; classes 0 yin, 1 yang, 2 dot.
 
+    Raises
+    ------
+    ValueError
+        If ``size`` is below 1 or ``seed`` negative.
+
     References
     ----------
     .. [1] L. Kriener, J. Göltz, M. A. Petrovici, "The Yin-Yang dataset", NICE 2022,

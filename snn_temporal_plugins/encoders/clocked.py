@@ -36,6 +36,11 @@ def constant_current(x: Tensor, num_steps: int, *, gain: float = 1.0) -> Tensor:
     ValueError
         If values are NaN or outside [0, 1], ``num_steps`` is below 1 or ``gain`` not positive.
 
+    References
+    ----------
+    .. [1] J. K. Eshraghian et al., "Training spiking neural networks using lessons from deep
+       learning", Proceedings of the IEEE 111(9), 2023, arXiv:2109.12894: features as currents.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
@@ -60,6 +65,11 @@ class ConstantCurrent(nn.Module):
         Number of steps T.
     gain : float, default=1.0
         Factor on the values.
+
+    Raises
+    ------
+    ValueError
+        If ``num_steps`` is below 1 or ``gain`` not positive.
 
     Examples
     --------
@@ -88,6 +98,11 @@ class SpikeTrain(nn.Module):
     ----------
     num_steps : int
         Number of steps T.
+
+    Raises
+    ------
+    ValueError
+        If ``num_steps`` is below 1.
 
     Examples
     --------

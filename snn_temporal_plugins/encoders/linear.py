@@ -112,6 +112,11 @@ def decode_latency(times: Tensor, t_max: float) -> Tensor:
     ValueError
         If times are NaN or negative, or ``t_max`` is not positive.
 
+    References
+    ----------
+    .. [1] S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
+       networks with one spike per neuron", arXiv:1910.09495: the code that is read back.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
@@ -134,6 +139,11 @@ class Latency(nn.Module):
         Whole steps.
     silent_zeros : bool, default=True
         A value of 0 never fires.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`latency`; a bad ``t_max`` already when the layer is made.
 
     Examples
     --------

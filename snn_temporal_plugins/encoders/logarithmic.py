@@ -97,6 +97,11 @@ def decode_log_latency(times: Tensor, t_max: float, *, x_min: float = 1 / 256) -
     ValueError
         If times are NaN or negative, or a constant is outside its range.
 
+    References
+    ----------
+    .. [1] J. J. Hopfield, "Pattern recognition computation using action potential timing for
+       stimulus representation", Nature 376, 1995: the code that is read back.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
@@ -125,6 +130,11 @@ class LogLatency(nn.Module):
         Values up to it never fire.
     steps : bool, default=True
         Whole steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`log_latency`; bad constants already when the layer is made.
 
     Examples
     --------

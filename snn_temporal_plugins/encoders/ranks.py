@@ -86,6 +86,11 @@ def decode_rank_order(times: Tensor) -> Tensor:
     ValueError
         If times are NaN or negative, or have no dimension beside the samples.
 
+    References
+    ----------
+    .. [1] S. Thorpe, J. Gautrais, "Rank order coding", in Computational Neuroscience: Trends in
+       Research, Plenum Press, 1998: the code that is read back.
+
     Examples
     --------
     >>> import torch, snn_temporal_plugins as stp
@@ -111,6 +116,11 @@ class RankOrder(nn.Module):
     ----------
     silent_zeros : bool, default=True
         A value of 0 never fires.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`rank_order`, in the call.
 
     Examples
     --------

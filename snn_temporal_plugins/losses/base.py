@@ -22,11 +22,21 @@ class FirstSpikeLoss(nn.Module, ABC):
     reduction : {"mean", "sum", "none"}, default="mean"
         Over the samples of the batch.
 
+    Raises
+    ------
+    ValueError, TypeError
+        If ``reduction`` is unknown; in the call, if times are NaN, targets no classes, or shapes
+        do not fit.
+
     Notes
     -----
-    Silent outputs have time ``inf`` and enter as ``t_max``. They get gradient only in the
-    direction of firing earlier; a :class:`~snn_temporal_plugins.Timed` layer, or the recorded
-    ``potential`` of a clocked one, turns it into gradient on the potential at the last step.
+    *Shapes.* Spike times ``[B, C]`` and class indices ``[B]`` to a scalar, or ``[B]`` with
+    ``reduction="none"``; see :meth:`forward`.
+
+    *Silent neurons.* Silent outputs have time ``inf`` and enter as ``t_max``. They get gradient
+    only in the direction of firing earlier; a :class:`~snn_temporal_plugins.Timed` layer, or the
+    recorded ``potential`` of a clocked one, turns it into gradient on the potential at the last
+    step.
     """
 
     def __init__(self, *, reduction: str = "mean") -> None:

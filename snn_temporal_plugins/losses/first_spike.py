@@ -33,6 +33,8 @@ class FirstSpikeCrossEntropy(FirstSpikeLoss):
 
     Notes
     -----
+    *Shapes.* Spike times ``[B, C]`` and class indices ``[B]`` to a scalar.
+
     *Silent neurons* stand at ``t_max``: a silent label is pulled, another silent output gets no
     gradient. With all outputs silent the loss is ``log C``.
 
@@ -91,6 +93,8 @@ class TargetTimeLoss(FirstSpikeLoss):
 
     Notes
     -----
+    *Shapes.* Spike times ``[B, C]`` and class indices ``[B]`` to a scalar.
+
     *Silent neurons* stand at ``t_max``: a silent label costs
     ``((t_max - label_time) / t_max)^2 / 2`` and is pulled, another silent output costs nothing.
 

@@ -46,6 +46,8 @@ class PotentialMarginLoss(FirstSpikeLoss):
 
     Notes
     -----
+    *Shapes.* Spike times and potentials ``[B, C]``, class indices ``[B]`` to a scalar.
+
     The loss works on potentials: call it with ``potential=``, from a layer with
     ``return_potential=True`` or from a recording. The times only tell whether the label is first.
 

@@ -39,6 +39,8 @@ class RankOrderLoss(FirstSpikeLoss):
 
     Notes
     -----
+    *Shapes.* Spike times ``[B, C]`` and class indices ``[B]`` to a scalar.
+
     *Silent neurons* stand at ``t_max``. A silent label has a positive error (at least
     ``gamma / t_max``) and is pulled; another silent output costs nothing.
 

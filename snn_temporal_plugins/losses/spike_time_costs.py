@@ -25,6 +25,11 @@ class TemporalPenalty(nn.Module):
     strength : float
         Factor :math:`\gamma`.
 
+    Raises
+    ------
+    ValueError
+        If a constant is outside its range, or times are NaN or negative.
+
     Notes
     -----
     *Shapes.* Spike times ``[B, ...]`` to a scalar.
@@ -73,6 +78,11 @@ class SpikeTimeSparsity(nn.Module):
         End of the window; a spike there costs nothing.
     strength : float
         Factor :math:`\lambda`.
+
+    Raises
+    ------
+    ValueError
+        If a constant is outside its range, or times are NaN or negative.
 
     Notes
     -----
@@ -136,6 +146,11 @@ class SpikeCountSurrogate(nn.Module):
     ----------
     label_count, other_count : float
         Wanted spikes N of the label and of the other outputs.
+
+    Raises
+    ------
+    ValueError
+        If a count is negative, or times or targets have another shape.
 
     Notes
     -----

@@ -19,6 +19,11 @@ class SpikeTrainLoss(nn.Module, ABC):
     ----------
     reduction : {"mean", "sum", "none"}, default="mean"
         Over the samples of the batch.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``reduction`` is unknown; in the call, if outputs or targets have another shape or type.
     """
 
     def __init__(self, *, reduction: str = "mean") -> None:

@@ -102,7 +102,7 @@ class Window(NamedTuple):
 
 
 class TimedNeuron(nn.Module, ABC):
-    """A neuron that maps input spike times to output spike times, without a clock.
+    """A neuron that maps input spike times ``[B, I]`` to output times ``[B, O]``, without a clock.
 
     It is used under :class:`snn_temporal_plugins.Timed`, which owns the synapse, turns
     convolutions into dense problems and applies the options that need a whole layer.

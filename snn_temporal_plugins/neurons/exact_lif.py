@@ -71,7 +71,7 @@ class ExactLIF(ClockedNeuron, TimedNeuron):
 
     Attributes
     ----------
-    truncated : Tensor or None
+    truncated : scalar Tensor or None
         How many neurons of the last call (timed form) had more than ``max_spikes`` spikes.
 
     Raises

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 class Synapse(nn.Module, ABC):
     """A layer of synapses that can serve an event-driven neuron.
 
-    A synapse is an ordinary module (``forward`` maps spikes or values to currents) that also
-    tells its weights. ``weight.dim()`` decides the geometry: two for a fully connected layer,
-    four for a 2-d convolution, which must also have the attributes ``stride``, ``padding``,
-    ``dilation`` and ``groups`` of ``nn.Conv2d``.
+    A synapse is an ordinary module (``forward`` maps spikes or values ``[B, I]`` to currents
+    ``[B, O]``, or images ``[B, C, H, W]`` to images) that also tells its weights.
+    ``weight.dim()`` decides the geometry: two for a fully connected layer, four for a 2-d
+    convolution, which must also have the attributes ``stride``, ``padding``, ``dilation`` and
+    ``groups`` of ``nn.Conv2d``.
     """
 
     @abstractmethod

@@ -74,6 +74,11 @@ class PackedLinear(PackedSynapse):
     per_channel : bool, default=False
         Keep room for one scale per neuron.
 
+    Raises
+    ------
+    ValueError
+        If a size is below 1.
+
     Notes
     -----
     The state is ``bits [O, ceil(I / 8)]`` (uint8, the first input in the lowest bit), ``scale``
@@ -81,6 +86,12 @@ class PackedLinear(PackedSynapse):
     :class:`~snn_temporal_plugins.SingleSpikeIF` and the numba backend 64 neurons are advanced at
     once; elsewhere (other neurons and devices, a bias, a scale per channel, clocked models) the
     weights are unpacked in each call, which is right but not fast.
+
+    References
+    ----------
+    .. [1] S. R. Kheradpisheh, M. Mirsadeghi, T. Masquelier, "BS4NN: binarized spiking neural
+       networks with temporal coding and learning", arXiv:2007.04039: the synapses; how they are
+       stored and added up is this project's own.
 
     Examples
     --------
@@ -152,6 +163,12 @@ class PackedConv2d(PackedSynapse):
     -----
     The state is ``bits [C', ceil(C kh kw / 8)]``, ``scale`` and perhaps ``bias``. The weights,
     which are few, are unpacked in each call.
+
+    References
+    ----------
+    .. [1] S. R. Kheradpisheh, M. Mirsadeghi, T. Masquelier, "BS4NN: binarized spiking neural
+       networks with temporal coding and learning", arXiv:2007.04039: the synapses; how they are
+       stored and added up is this project's own.
 
     Examples
     --------

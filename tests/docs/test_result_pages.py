@@ -1,19 +1,25 @@
 """Result files in pages: figures, tables and drawings, and what stands there before a run."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+
+import snn_temporal_plugins as stp
 
 pytest.importorskip("docutils")
 pytest.importorskip("sphinx")
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "_ext"))
 import benchmark_figures
 import page_checks
+import paper_rows
+import paper_table
 import result_files
 from docutils import nodes
 
+DOCS = Path(__file__).parents[2] / "docs"
 MACHINE = {"processor": "A", "cores": 2, "threads": 1, "system": "Linux"}
 
 
@@ -44,6 +50,48 @@ def folder(tmp_path):
 )
 def test_a_figure_is_the_mean_over_the_files(folder, content, wanted):
     assert result_files.text(content, folder) == wanted
+
+
+def test_of_several_settings_the_longest_runs_are_shown(folder):
+    for epochs, strict in ((5, 0.9), (20, 0.95)):
+        record = {"settings": {"epochs": epochs}, "figures": {"strict": strict}}
+        (folder / f"net_{epochs}epochs_seed0.json").write_text(json.dumps(record))
+        (folder / f"net_validation_{epochs + 99}epochs_seed0.json").write_text(json.dumps(record))
+    assert result_files.text("net_*epochs_seed?.json; strict", folder) == "95.00 %"
+    assert result_files.text("net_*epochs_seed?.json; settings.epochs; .0f", folder) == "20"
+    assert result_files.text("net_*epochs_seed?.json; runs", folder) == "1"
+
+
+def test_the_table_of_papers_has_three_counts(folder):
+    keys = ("plain.strict", "plain.strict", "runs.0.error")
+    row = paper_rows.Row("784-400-10", "97.4 %", "s4nn/rule_seed?.json", keys)
+    assert paper_table.counts(row, folder) == ("98.00 %", "98.00 %", "100.00 %", "2")
+    row = paper_rows.Row("the same", "", "s4nn/rule_seed?.json", ("runs.0.error",), ".2f")
+    assert paper_table.counts(row, folder) == ("1.00 %", "--", "--", "2")
+    row = row._replace(files="s4nn/other_seed?.json")
+    assert paper_table.counts(row, folder) == ("not run", "--", "--", "not run")
+
+
+def test_every_paper_names_what_exists():
+    for paper in paper_rows.PAPERS:
+        assert all(hasattr(stp, name) for name in paper.classes)
+        assert paper.claim in paper_table.opening(paper)[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *re.findall(r":result:`([^`]+)`", (DOCS / "papers.rst").read_text()),
+        *(
+            f"{row.files}; {key}"
+            for paper in paper_rows.PAPERS
+            for row in paper.rows
+            for key in row.keys
+        ),
+    ],
+)
+def test_every_figure_of_the_papers_page_has_a_file(content):
+    assert result_files.text(content) != result_files.NOT_RUN
 
 
 def test_a_key_that_leads_nowhere_is_an_error(folder):

@@ -73,7 +73,7 @@ steps = torch.tensor(stairs)
 # :class:`~snn_temporal_plugins.ExactLIF` computes it. Where the causal set changes the spike time
 # has a kink or jumps, and the derivative with it. Everywhere else finite differences confirm it.
 
-neuron = stp.ExactLIF(tau_mem=8.0, tau_syn=4.0, threshold=0.9, max_spikes=1, slope_min=0.0)
+neuron = stp.ExactLIF(tau_mem=8.0, tau_syn=4.0, threshold=1.3, max_spikes=1, slope_min=0.0)
 smooth_fc = nn.Linear(6, 1, bias=False).double()
 smooth_fc.weight.data = fc.weight.data.double()
 smooth = stp.Timed(smooth_fc, neuron, t_max=40.0)
@@ -97,10 +97,10 @@ for w in weights.double().tolist():
     differences.append((fire_at(w + step)[0] - fire_at(w - step)[0]) / (2 * step))
 fired = torch.tensor(exact_times).isfinite()
 exact_times, exact_slopes = torch.tensor(exact_times), torch.tensor(exact_slopes)
-error = (exact_slopes - torch.tensor(differences)).abs()[fired]
-same_set = error < 1.0  # a jump between the two probes is no derivative
+error = (exact_slopes - torch.tensor(differences)).abs()[fired] / exact_slopes[fired].abs()
+same_set = error < 0.1  # a jump between the two probes is no derivative
 worst = error[same_set].max().item()
-print(f"{int(fired.sum())} weights, largest difference to finite differences {worst:.1e}")
+print(f"{int(fired.sum())} weights, largest relative distance to finite differences {worst:.1e}")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
 shown = steps.isfinite()
@@ -108,15 +108,10 @@ left.step(weights[shown], steps[shown], where="post", color=COLOURS[0], label="S
 left.plot(weights[fired], exact_times[fired], ".", ms=3, color=COLOURS[1], label="ExactLIF")
 left.set(xlabel="weight of input 1", ylabel="spike time", title="spike time against one weight")
 left.legend(frameon=False)
-right.plot(weights[fired], exact_slopes[fired], ".", ms=4, color=COLOURS[1], label="exact")
-right.plot(
-    weights[fired],
-    torch.tensor(differences)[fired],
-    "x",
-    ms=3,
-    color="0.3",
-    label="finite difference",
-)
+some = fired.nonzero().flatten()[::6]
+probes = torch.tensor(differences)[some]
+right.plot(weights[some], probes, "o", ms=7, mfc="none", color="0.5", label="finite difference")
+right.plot(weights[fired], exact_slopes[fired], ".", ms=3, color=COLOURS[1], label="exact")
 right.axhline(-1, color=COLOURS[0], label="rule of S4NN")
 right.set(xlabel="weight of input 1", ylabel="derivative", title="its derivative", ylim=(-40, 3))
 right.legend(frameon=False)
@@ -125,20 +120,27 @@ plt.show()
 # %%
 # The silent neuron
 # -----------------
-# A neuron that did not fire has no causal set, and the rule of S4NN gives it nothing. With
-# ``gate="triangle"`` the error is weighted by how near the largest potential :math:`M` came to
-# the threshold: neurons just below it learn, and so do those just above; those far away do not.
+# A neuron that did not fire is in nobody's causal set, so by the rule of S4NN the layer behind it
+# sends it no error. With ``error_to_silent=True`` that layer does, and with ``gate="triangle"`` the
+# neuron weights the error by how near its largest potential came to the threshold: neurons just
+# below it learn, and so do those just above; those far away do not.
 
 gains = torch.linspace(0.0, 2.2, 80)
 received = {}
 for gate in ("spike", "triangle"):
-    unit = stp.Timed(fc, stp.SingleSpikeIF(1.0, gate=gate), t_max=32, error_to_silent=True)
+    hidden = stp.Timed(fc, stp.SingleSpikeIF(1.0, gate=gate), t_max=32)
+    behind = stp.Timed(
+        nn.Linear(1, 1, bias=False),
+        stp.SingleSpikeIF(0.5),
+        t_max=32,
+        error_to_silent=gate == "triangle",
+    )
+    nn.init.ones_(behind.synapse.weight)
     sizes, start = [], fc.weight.data.clone()
     for gain in gains:
         fc.weight.data, fc.weight.grad = start * gain, None
-        train = unit(times)
-        train.backward(torch.ones_like(train))
-        sizes.append(0.0 if fc.weight.grad is None else fc.weight.grad[0, 0].abs().item())
+        behind(hidden(times)).sum().backward()
+        sizes.append(fc.weight.grad[0, 0].abs().item())
     fc.weight.data = start
     received[gate] = torch.tensor(sizes)
 peak = gains * fc.weight.data.cumsum(1).max().item()
@@ -177,5 +179,5 @@ print(f"exact against finite differences: {worst:.1e}")
 # **Next:** :doc:`plot_losses` puts a loss on top of these times.
 
 # sphinx_gallery_thumbnail_number = 2
-assert worst < 1e-5 and below == 0 < near
+assert 0 < worst < 1e-3 and below == 0 < near
 assert int(same_set.sum()) > 0.95 * len(same_set)
