@@ -100,7 +100,7 @@ class TSSL:
 
 
 def tssl(width: float = 0.2) -> TSSL:
-    """Step function with the slope of a sigmoid, :class:`TSSL`, named like those of the hosts.
+    """Step function with the slope of a sigmoid, a ``TSSL``, named like those of the hosts.
 
     Parameters
     ----------

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
+THUMBNAIL = re.compile(r"(.*)/images/thumb/sphx_glr_(\w+)_thumb\.\w+")
 
 
 def silent_images(doctree: nodes.document) -> list[nodes.Element]:
@@ -20,8 +22,17 @@ def silent_images(doctree: nodes.document) -> list[nodes.Element]:
     ]
 
 
+def name_thumbnail(node: nodes.Element, titles: dict[str, nodes.title]) -> None:
+    """Thumbnails of the gallery come without a text: it is the title of their page."""
+    found = THUMBNAIL.fullmatch(str(node.get("uri")))
+    if found and "/".join(found.groups()) in titles:
+        node["alt"] = titles["/".join(found.groups())].astext()
+
+
 def check(app: Any, doctree: nodes.document, name: str) -> None:
     """Warn about every image of a page that has no text."""
+    for node in silent_images(doctree):
+        name_thumbnail(node, app.env.titles)
     for node in silent_images(doctree):
         logger.warning("%s: the image %s has no alt text", name, node.get("uri"), location=node)
 

@@ -15,7 +15,7 @@ from ..decisions import check_outputs, first_class, output_potential
 
 
 class FirstSpikeLoss(nn.Module, ABC):
-    """Loss on the first output spikes; subclasses write :meth:`per_sample`.
+    """Loss on the first output spikes; subclasses write ``per_sample``.
 
     Parameters
     ----------

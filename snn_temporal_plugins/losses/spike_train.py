@@ -13,7 +13,7 @@ from ..psc import psc_filter
 
 
 class SpikeTrainLoss(nn.Module, ABC):
-    """Loss on output trains ``[T, B, C]``; subclasses write :meth:`per_sample`.
+    """Loss on output trains ``[T, B, C]``; subclasses write ``per_sample``.
 
     Parameters
     ----------

@@ -168,3 +168,11 @@ def test_images_without_a_text_are_found():
     page = nodes.Element()
     page += [nodes.image(uri="a.png", alt="a curve"), nodes.image(uri="b.png")]
     assert [image["uri"] for image in page_checks.silent_images(page)] == ["b.png"]
+
+
+def test_thumbnails_are_named_by_the_title_of_their_page():
+    image = nodes.image(uri="auto/01_basics/images/thumb/sphx_glr_plot_a_thumb.png")
+    page_checks.name_thumbnail(image, {})
+    assert "alt" not in image
+    page_checks.name_thumbnail(image, {"auto/01_basics/plot_a": nodes.title(text="One neuron")})
+    assert image["alt"] == "One neuron"
