@@ -18,7 +18,11 @@ README = (ROOT / "README.md").read_text()
 LANDING = (ROOT / "docs/index.rst").read_text()
 EXAMPLE = (ROOT / "docs/examples/fifteen_lines.py").read_text()
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.rst"))
-BASICS = sorted((ROOT / "tutorials/01_basics").glob("plot_*.py"))
+SCRIPTS = sorted((ROOT / "tutorials").glob("*/plot_*.py"))
+BASICS, HOSTS = (
+    [script for script in SCRIPTS if script.parent.name == name]
+    for name in ("01_basics", "03_hosts")
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -103,12 +107,23 @@ def test_terms_name_what_the_code_calls_by_that_name():
     assert names - taken - {"surrogate"} == set()
 
 
-@pytest.mark.parametrize("script", BASICS, ids=lambda script: script.stem)
-def test_tutorials_of_the_basics_have_the_same_parts(script):
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_tutorials_have_the_same_parts(script):
     text = script.read_text()
     opening = text.partition("# %%")[0]
     assert ".. rubric:: You will learn" in opening and opening.count("\n- ") >= 3
-    for part in ("# Closing table", "# References", "**Next:**", "sphinx_gallery_thumbnail_number"):
+    assert re.search(r"^# References$", text, re.MULTILINE)
+    assert "plt.show()" in text and re.search(r"^assert ", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("script", BASICS + HOSTS, ids=lambda script: script.stem)
+def test_tutorials_end_alike(script):
+    text = script.read_text()
+    for part in ("# Closing table", "**Next:**", "sphinx_gallery_thumbnail_number"):
         assert part in text, part
-    assert text.count("plt.show()") >= 3
     assert re.search(r"^assert .*\Z", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("script", BASICS, ids=lambda script: script.stem)
+def test_basics_have_a_figure_for_each_idea(script):
+    assert script.read_text().count("plt.show()") >= 3

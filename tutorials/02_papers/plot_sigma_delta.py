@@ -126,8 +126,8 @@ right.legend(fontsize=7)
 plt.show()
 
 # %%
-# What it comes to
-# ----------------
+# Closing table
+# -------------
 # Additions per frame, and how often the decision is that of the ReLU network (all frames / last
 # frame of the fade, a whole digit).
 
@@ -152,7 +152,10 @@ print(f"a picture that stands still, after its first frame: {still[1:].sum():.0f
 # - P. O'Connor, M. Welling, *Sigma Delta Quantized Networks*, ICLR 2017, arXiv:1611.02024.
 # - P. O'Connor, M. Welling, *Deep Spiking Networks*, 2016, arXiv:1602.08323 (the units).
 # - J. C. Thiele, O. Bichler, A. Dupret, *SpikeGrad*, 2019, arXiv:1906.00851 (spikes taken back).
+#
+# **Next:** :doc:`/papers` shows the units of this page at work in a network that learns by spikes.
 
+# sphinx_gallery_thumbnail_number = 1
 assert still[1:].sum() == 0
 assert cost[0.25, 200] < cost[0.25, 20] / 3
 ends = torch.stack([same[0.125, frames][-1] for frames in FRAMES])

@@ -2,6 +2,12 @@
 One line changed in a snnTorch model: it answers with its first spike
 =====================================================================
 
+.. rubric:: You will learn
+
+- how ``swap`` replaces the neurons of a model that you have, and what its plan says,
+- what changes around the model: the input code, the loss, the accuracy,
+- how to train it in snnTorch's own loop, and to run it without time steps afterwards.
+
 A network of ``snn.Leaky`` neurons counts spikes over a window and answers at its end. Here its
 neurons are replaced by single-spike units, in one call and without editing the model, so that the
 class of the *first* output spike is the answer. What changes around the model is the input code,
@@ -171,5 +177,9 @@ print(f"{'answer at':<20}step {figures['decision_time']:.1f} of {NUM_STEPS}")
 #   learning", Proceedings of the IEEE 111(9), 2023 (snnTorch).
 # - S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural
 #   networks with one spike per neuron", arXiv:1910.09495.
+#
+# **Next:** :doc:`plot_02_norse` does the same in Norse; :doc:`/choosing` says which neuron and loss
+# fit which problem; :doc:`/faq` helps when nothing fires.
 
+# sphinx_gallery_thumbnail_number = 1
 assert figures["strict"] > 0.75 and int(same.sum()) >= len(same) - 2

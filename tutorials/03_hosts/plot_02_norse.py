@@ -2,6 +2,12 @@
 The same in Norse
 =================
 
+.. rubric:: You will learn
+
+- how ``swap`` turns the layers of a ``SequentialState`` into single-spike units,
+- where the potential is that lets silent outputs learn: in Norse's recorded states,
+- how to get the event-driven twin of a Norse model.
+
 A Norse model of ``LIF`` layers in a ``SequentialState`` becomes a network of single-spike units in
 one call. States are still Norse's: they travel beside the data, and can be recorded.
 """
@@ -135,6 +141,10 @@ print(f"{'answer at':<20}step {figures['decision_time']:.1f} of {NUM_STEPS}")
 # ----------
 # - C. Pehle, J. E. Pedersen, "Norse: a deep learning library for spiking neural networks",
 #   2021, doi:10.5281/zenodo.4422025.
-# - S. R. Kheradpisheh, T. Masquelier, arXiv:1910.09495.
+# - S. R. Kheradpisheh, T. Masquelier, "S4NN: temporal backpropagation for spiking neural networks
+#   with one spike per neuron", arXiv:1910.09495.
+#
+# **Next:** :doc:`plot_03_your_own_neuron` makes a neuron for both hosts.
 
+# sphinx_gallery_thumbnail_number = 1
 assert figures["strict"] > 0.75 and int(same.sum()) >= len(same) - 2

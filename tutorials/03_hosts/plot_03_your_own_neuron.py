@@ -2,6 +2,12 @@ r"""
 Write and publish your own neuron
 =================================
 
+.. rubric:: You will learn
+
+- how a neuron is written: a state and a step,
+- how ``check_neuron`` tests it by itself and in both hosts,
+- how others find it by its name: ``register`` in a notebook, an entry point in a package.
+
 A neuron is written once, in plain torch: what its state is, and what one step does. From that the
 package makes it a neuron of snnTorch and of Norse. Here it is an *adaptive* unit, whose threshold
 rises with each of its spikes:
@@ -177,5 +183,8 @@ print(f"spikes in {steps} steps without and with a rising threshold: {counts[0]}
 # ----------
 # - G. Bellec et al., "Long short-term memory and learning-to-learn in networks of spiking
 #   neurons", NeurIPS 2018: adaptive thresholds.
+#
+# **Next:** :doc:`/extending` has synapses, losses and plug-in packages.
 
+# sphinx_gallery_thumbnail_number = 1
 assert not results.failed and counts[1] < counts[0]
