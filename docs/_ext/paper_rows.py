@@ -127,13 +127,31 @@ PAPERS = (
             Row(
                 "784-400-10, MNIST, potentials decide",
                 "",
-                "multispike/mnist_potential_400_tau4_*_seed?.json",
+                "multispike/mnist_potential_400_tau4_[0-9]*epochs_seed?.json",
+                ("result.accuracy",),
+            ),
+            Row(
+                "the same, affine maps of the images",
+                "",
+                "multispike/mnist_potential_400_tau4_affine_*epochs_seed?.json",
                 ("result.accuracy",),
             ),
             Row(
                 "784-400-10, MNIST, first spikes decide",
                 "",
-                "multispike/mnist_first_400_tau4_*_seed?.json",
+                "multispike/mnist_first_400_tau4_*epochs_seed?.json",
+                ("result.accuracy",),
+            ),
+            Row(
+                "784-400-10, Fashion-MNIST, potentials decide",
+                "",
+                "multispike/fashion-mnist_potential_400_tau4_*epochs_seed?.json",
+                ("result.accuracy",),
+            ),
+            Row(
+                "4-120-3, Yin-Yang, potentials decide",
+                "",
+                "multispike/yin-yang_potential_120_tau4_*epochs_seed?.json",
                 ("result.accuracy",),
             ),
         ),

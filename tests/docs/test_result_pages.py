@@ -20,7 +20,7 @@ import result_files
 from docutils import nodes
 
 DOCS = Path(__file__).parents[2] / "docs"
-PENDING = ("deep_spiking/training_",)
+PENDING = ("deep_spiking/training_", "multispike/")
 MACHINE = {"processor": "A", "cores": 2, "threads": 1, "system": "Linux"}
 
 
