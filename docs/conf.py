@@ -33,10 +33,13 @@ extensions = [
 ]
 templates_path = ["_templates"]
 nitpicky = True  # a link that leads nowhere fails the build
+nitpick_ignore_regex = [("py:class", r"snn_temporal_plugins\..*State")]  # tuples without a page
 suppress_warnings = ["config.cache"]  # the gallery's settings hold a function
 exclude_patterns = ["_build", "results", "generated", "examples"]
 html_theme = "pydata_sphinx_theme"
 html_title = project
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,

@@ -75,6 +75,7 @@ class HerdedErrors(nn.Module):
         return f"reset={self.reset!r}"
 
     def forward(self, x: Tensor) -> Tensor:
+        """Pass ``x [T, B, ...]`` on; errors that come back are herded."""
         return _Herd.apply(_checks.sequence("HerdedErrors", x, name="x"), self)
 
     @torch.no_grad()
@@ -151,6 +152,7 @@ class CountLinear(nn.Linear):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        """Currents ``[T, B, O]`` of spikes ``[T, B, I]``."""
         _checks.sequence("CountLinear", input, name="input")
         return _CountProduct.apply(input, self.weight, self.bias)
 
@@ -204,6 +206,7 @@ class SpikeErrorLoss(nn.Module):
     """
 
     def forward(self, spikes: Tensor, targets: Tensor) -> Tensor:
+        """Loss of output spikes ``[T, B, C]`` for class indices ``[B]``."""
         owner = "SpikeErrorLoss"
         _checks.sequence(owner, spikes, name="spikes")
         if spikes.dim() != 3:

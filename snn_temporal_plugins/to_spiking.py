@@ -75,6 +75,7 @@ class SpikingModel(nn.Module):
     def forward(
         self, x: Tensor, *, return_all: bool = False, num_steps: int | None = None
     ) -> Tensor:
+        """Mean output ``[B, ...]`` of the input ``x [B, ...]``, or all running means."""
         owner = "SpikingModel"
         steps = self.num_steps if num_steps is None else num_steps
         _checks.integer(owner, "num_steps", steps, 1)

@@ -64,7 +64,7 @@ class ExactLIF(ClockedNeuron, TimedNeuron):
         have gradients without bound. 0 gives the exact derivative.
     truncation : {"warn", "raise", "ignore"}, optional
         What happens when a neuron would fire more than ``max_spikes`` times. By default
-        ``"warn"``, once, and ``"ignore"`` where ``max_spikes`` is 1. :attr:`truncated` counts the
+        ``"warn"``, once, and ``"ignore"`` where ``max_spikes`` is 1. ``truncated`` counts the
         neurons of the last call; with ``"ignore"`` further spikes are not looked for.
     dt : float, default=1.0
         Length of a step of the clocked form, in the unit of the time constants.

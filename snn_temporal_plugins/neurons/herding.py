@@ -38,7 +38,7 @@ class HerdingQuantizer(Herding):
 
     Notes
     -----
-    *Shapes.* Current ``[T, B, ...]`` (or ``[B, ...]`` per :meth:`step`) to spikes of the same
+    *Shapes.* Current ``[T, B, ...]`` (or ``[B, ...]`` per ``step``) to spikes of the same
     shape. The state is ``(phi, total)``: ``total`` is the running sum of the input, and
     ``phi = kp * total - (sum of the spikes)`` with ``kp`` 1 for ``"rate"`` and 0 for ``"delta"``.
 
@@ -147,7 +147,7 @@ class HerdingReLU(Herding):
 
     Notes
     -----
-    *Shapes.* Current ``[T, B, ...]`` (or ``[B, ...]`` per :meth:`step`) to spikes of the same
+    *Shapes.* Current ``[T, B, ...]`` (or ``[B, ...]`` per ``step``) to spikes of the same
     shape, whole multiples of ``quantum``. The state is ``(phi, total)``: the potential and the
     running sum of the input.
 

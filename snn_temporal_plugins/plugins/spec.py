@@ -16,8 +16,8 @@ API_VERSION = 1
 class PluginSpec:
     """What a plug-in is called and where it lives; nothing heavy is imported.
 
-    Use the subclass of the kind: :class:`NeuronSpec`, :class:`SynapseSpec`, :class:`LossSpec`,
-    :class:`EncoderSpec`, :class:`SurrogateSpec`.
+    Use the subclass of the kind: ``NeuronSpec``, ``SynapseSpec``, ``LossSpec``, ``EncoderSpec``,
+    ``SurrogateSpec``.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class NeuronSpec(PluginSpec):
     Parameters
     ----------
     name, core, summary, reference, aliases, api_version
-        As in :class:`PluginSpec`.
+        As in :class:`~snn_temporal_plugins.plugins.PluginSpec`.
     hosts : mapping of str to str, optional
         Hand-written host classes that replace the made ones, as
         ``{"snntorch": "package.module:Class"}``. Hosts: ``snntorch``, ``norse`` (a sequence),

@@ -49,7 +49,7 @@ class BinaryLinear(BinarySynapse):
         binary ones (straight-through estimator).
     clip : float, optional
         Range ``-clip ... clip`` of the latent weights that carry the error; call
-        :meth:`constrain_` after each step to keep the parameters themselves in it. By default
+        ``constrain_`` after each step to keep the parameters themselves in it. By default
         none (the paper).
     device, dtype
         As in ``nn.Linear``.
