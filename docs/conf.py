@@ -20,7 +20,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_design",
@@ -28,6 +27,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "result_files",
     "paper_table",
+    "mathml",
     "benchmark_figures",
     "page_checks",
 ]
@@ -45,6 +45,8 @@ html_theme_options = {
     "show_toc_level": 2,
     "header_links_before_dropdown": 6,
 }
+html_math_renderer = "mathml"
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False

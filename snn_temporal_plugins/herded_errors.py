@@ -28,8 +28,8 @@ class HerdedErrors(nn.Module):
     r"""Identity that turns the error passing back through it into signed spikes, step by step.
 
     .. math::
-        e(t) = R\bigl(\varphi_b + \textstyle\sum_{\tau \le t} g(\tau)\bigr)
-             - R\bigl(\varphi_b + \textstyle\sum_{\tau < t} g(\tau)\bigr)
+        e(t) = R\bigl(\varphi_b + \sum_{\tau \le t} g(\tau)\bigr)
+             - R\bigl(\varphi_b + \sum_{\tau < t} g(\tau)\bigr)
 
     with g the gradient of step t and :math:`\varphi_b` the residue of earlier samples. Put it
     behind every hidden :class:`~snn_temporal_plugins.HerdingReLU`.

@@ -30,7 +30,7 @@ def latency_backward(
     :math:`\delta_j = \partial L / \partial V_j` of the single-spike units, summed over the time
     steps, is scaled for each sample to length 1 before it goes on:
 
-    .. math:: \delta_j \leftarrow \delta_j \Big/ \sqrt{\textstyle\sum_k \delta_k^2}
+    .. math:: \delta_j \leftarrow \delta_j / \sqrt{\sum_k \delta_k^2}
 
     The gradients are those of :class:`Timed` layers with the same ``error_norm``.
 

@@ -12,7 +12,7 @@ from ..codes import spike_train
 def constant_current(x: Tensor, num_steps: int, *, gain: float = 1.0) -> Tensor:
     r"""The same current at every step: the stronger it is, the earlier a neuron fires.
 
-    .. math:: I_i(t) = g \, x_i, \qquad t = 0, \dots, T - 1
+    .. math:: I_i(t) = g \, x_i, \qquad t = 0, \ldots, T - 1
 
     Parameters
     ----------

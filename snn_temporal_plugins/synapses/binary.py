@@ -25,8 +25,8 @@ class BinaryLinear(BinarySynapse):
     .. math::
         \frac{\partial L}{\partial w_{ji}} := \frac{\partial L}{\partial \hat w_{ji}}, \qquad
         \frac{\partial L}{\partial \alpha} :=
-            \Big\langle \frac{\partial L}{\partial \hat w_{ji}} \operatorname{sign}(w_{ji})
-            \Big\rangle_{ji}, \qquad \hat w_{ji} = \alpha \operatorname{sign}(w_{ji})
+            \langle \frac{\partial L}{\partial \hat w_{ji}} \operatorname{sign}(w_{ji})
+            \rangle_{ji}, \qquad \hat w_{ji} = \alpha \operatorname{sign}(w_{ji})
 
     Parameters
     ----------
