@@ -51,6 +51,16 @@ TASKS = {
         std=(0.2023, 0.1994, 0.2010),
         extra={"padding": 1, "conv_scale": 5.0},
     ),
+    "cifar-paper": Task(
+        "cifar10",
+        "96C3-D-256C3-P2-D-384C3-P2-D-384C3-D-256C3-D-1024-D-1024-D-10",
+        (3, 32, 32),
+        150,
+        lr=2e-4,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2023, 0.1994, 0.2010),
+        extra={"padding": 1, "conv_scale": 5.0},
+    ),
     "n-mnist": Task(
         "n-mnist",
         "12C5-P2-64C5-P2-10",
