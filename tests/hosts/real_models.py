@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 import torch
 
 import snn_temporal_plugins as stp
 
 STEPS = 12
+MARGIN = stp.PotentialMarginLoss(1.0, margin=0.5)
+CROSS_ENTROPY = stp.FirstSpikeCrossEntropy(STEPS, tau=1.5)  # where max pooling thins out spikes
 
 
 @cache
@@ -26,35 +29,19 @@ def coded(images, code):
     return stp.spike_train(stp.latency(images, STEPS), STEPS)
 
 
-def scale_until_firing_(neurons, run, fire=0.3):
-    """Scale weights, from the first layer on, until a share of the units fires.
-
-    ``neurons`` holds pairs of a synapse and the neuron behind it; ``run`` runs the model.
-    """
-    for synapse, neuron in neurons:
-        low, high = 1e-3, 1e3
-        with torch.no_grad():
-            start = {p: p.clone() for p in synapse.parameters()}
-            for _ in range(12):
-                factor = (low * high) ** 0.5
-                for parameter, value in start.items():
-                    parameter.copy_(value * factor)
-                share = _share_that_fires(neuron, run)
-                low, high = (factor, high) if share < fire else (low, factor)
+def calibrated(model, run, code, fire=0.3):
+    """Return the model, its layers scaled until a share of their units fires on real digits."""
+    report = stp.calibrate_(model, coded(digits("train", 40)[0], code), fire=fire, run=run)
+    assert all(abs(layer.after - fire) < 0.05 for layer in report.layers.values()), report
+    return model
 
 
-def _share_that_fires(neuron, run):
-    fired = []
-
-    def watch(module, arguments, result):
-        out = result[0] if isinstance(result, tuple) else result
-        fired.append(out.detach() != 0)
-
-    handle = neuron.register_forward_hook(watch)
-    run()
-    handle.remove()
-    outs = torch.stack(fired) if len(fired) > 1 else fired[0]
-    return outs.any(0).float().mean().item()
+def sizes(*cases):
+    """Cases ``(code, digits, floor of the accuracy)``; those of many digits are slow."""
+    return pytest.mark.parametrize(
+        ("code", "count", "floor"),
+        [pytest.param(*case, marks=[pytest.mark.slow] if slow else []) for slow, case in cases],
+    )
 
 
 def train(model, run, loss, *, code, count, batch, rate, backward=torch.Tensor.backward, epochs=1):
@@ -79,5 +66,5 @@ def accuracy(model, run, *, code, count=400):
     with torch.no_grad():
         spikes, potential = run(model, coded(images, code))
     times = stp.first_spike_times(spikes)
-    decided = stp.FirstSpikeCrossEntropy(STEPS, tau=1.5).predict(times, potential=potential)
+    decided = MARGIN.predict(times, potential=potential)
     return (decided == labels).double().mean().item(), times, decided

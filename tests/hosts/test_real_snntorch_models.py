@@ -4,7 +4,17 @@ from itertools import pairwise
 
 import pytest
 import torch
-from real_models import STEPS, accuracy, coded, digits, scale_until_firing_, train
+from real_models import (
+    CROSS_ENTROPY,
+    MARGIN,
+    STEPS,
+    accuracy,
+    calibrated,
+    coded,
+    digits,
+    sizes,
+    train,
+)
 from torch import nn
 
 import snn_temporal_plugins as stp
@@ -13,7 +23,6 @@ from snn_temporal_plugins import plugins
 snn = pytest.importorskip("snntorch")
 from snntorch import utils  # noqa: E402
 
-LOSS = stp.FirstSpikeCrossEntropy(STEPS, tau=1.5)
 SWAP = {snn.Leaky: "single_spike_if"}
 
 
@@ -100,18 +109,13 @@ def run_held(model, train):
     return tuple(torch.stack(part) for part in zip(*outs, strict=True))
 
 
-def sample(code, run, model):
-    images, _ = digits("train", 40)
-    return lambda: run(model, coded(images, code))
-
-
-@pytest.mark.parametrize("code", ["constant", "latency"])
-def test_fully_connected_network_with_its_forward_unedited(code):
-    model = stp.swap(FullyConnected(bias=False), SWAP)
-    pairs = [(model.fc1, model.lif1), (model.fc2, model.lif2)]
-    scale_until_firing_(pairs, sample(code, run_flat, model))
-    right, times, decided = train(model, run_flat, LOSS, code=code, count=1500, batch=50, rate=4e-3)
-    assert right > {"constant": 0.7, "latency": 0.55}[code]
+@sizes(1500, (0.7, 0.55), 6000, (0.8, 0.8))
+def test_fully_connected_network_with_its_forward_unedited(code, count, floor):
+    model = calibrated(stp.swap(FullyConnected(bias=False), SWAP), run_flat, code)
+    right, times, decided = train(
+        model, run_flat, MARGIN, code=code, count=count, batch=50, rate=4e-3
+    )
+    assert right > floor
     other = stp.swap(FullyConnected(bias=False), SWAP)
     other.load_state_dict(model.state_dict(), strict=True)
     assert torch.equal(accuracy(other, run_flat, code=code)[1], times)
@@ -123,35 +127,39 @@ def test_fully_connected_network_with_its_forward_unedited(code):
             backend="torch",
         )
         got, potential = twin(stp.latency(digits("test", 400)[0], STEPS).flatten(1))
-        assert torch.equal(LOSS.predict(got, potential=potential), decided)
+        assert torch.equal(MARGIN.predict(got, potential=potential), decided)
 
 
-@pytest.mark.parametrize("code", ["constant", "latency"])
-def test_convolutional_network_with_only_the_loss_changed(code):
+@sizes(800, (0.35, 0.35), 1600, (0.35, 0.35))
+def test_convolutional_network_with_only_the_loss_changed(code, count, floor):
     model = stp.swap(convolutional(), SWAP)
-    pairs = [(model[0], model[2]), (model[3], model[5]), (model[7], model[8])]
-    for synapse, _ in pairs:  # most weights positive: single-spike units need to get going
+    for synapse in (model[0], model[3], model[7]):  # most weights positive: units get going
         nn.init.uniform_(synapse.weight, -0.7, 1.3)
         nn.init.zeros_(synapse.bias)
-    scale_until_firing_(pairs, sample(code, run_held, model), fire=0.5)
-    right, _, _ = train(model, run_held, LOSS, code=code, count=800, batch=20, rate=1e-3)
-    assert right > 0.18  # chance is 0.1; this is 40 steps
-    model.load_state_dict(convolutional().state_dict(), strict=True)
+    calibrated(model, run_held, code, fire=0.5)
+    right, times, _ = train(
+        model, run_held, CROSS_ENTROPY, code=code, count=count, batch=20, rate=1e-3
+    )
+    assert right > floor  # chance is 0.1
+    other = stp.swap(convolutional(), SWAP)
+    other.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(accuracy(other, run_held, code=code)[1], times)
     with pytest.raises(TypeError, match="FirstSpikePool2d|no single-spike unit"):
         stp.to_timed(model, t_max=STEPS)
 
 
-@pytest.mark.parametrize("code", ["constant", "latency"])
-def test_module_list_with_batch_normalisation(code):
+@sizes(900, (0.6, 0.6), 6000, (0.8, 0.8))
+def test_module_list_with_batch_normalisation(code, count, floor):
     plan = stp.plan_swap(Normalised(), SWAP)
     assert "BatchNorm" in str(plan) and "learn_beta" not in dict(plan.replacements[0].dropped)
-    model = stp.swap(Normalised(), SWAP)
-    layers = [(layer["norm"], layer["lif"]) for layer in model.layers]
-    scale_until_firing_(layers, sample(code, run_flat, model))
-    right, _, _ = train(model, run_flat, LOSS, code=code, count=900, batch=50, rate=4e-3)
-    assert right > 0.4
+    model = calibrated(stp.swap(Normalised(), SWAP), run_flat, code)
+    right, times, _ = train(model, run_flat, MARGIN, code=code, count=count, batch=50, rate=4e-3)
+    assert right > floor
     other = stp.swap(Normalised(), SWAP)
     other.load_state_dict(model.state_dict(), strict=True)
+    assert torch.equal(accuracy(other, run_flat, code=code)[1], times)
+    with pytest.raises(TypeError):
+        stp.to_timed(model, t_max=STEPS)
 
 
 class Recurrent(nn.Module):
@@ -176,8 +184,7 @@ def test_recurrent_network_is_refused_with_the_reason():
 def test_host_loop_equals_the_event_driven_form_on_real_digits(norm):
     images, labels = digits("train", 40)
     model = stp.swap(FullyConnected(hidden=60, bias=False), SWAP).double()
-    pairs = [(model.fc1, model.lif1), (model.fc2, model.lif2)]
-    scale_until_firing_(pairs, lambda: run_flat(model, coded(images.double(), "latency")))
+    stp.calibrate_(model, coded(images.double(), "latency"), run=run_flat)
     loss = stp.RankOrderLoss(STEPS, gamma=2)
     backward = torch.Tensor.backward if norm is None else stp.latency_backward
     optimizer = torch.optim.SGD(model.parameters(), 0.05 if norm is None else 0.002)
@@ -208,7 +215,9 @@ def test_binary_synapses_are_swapped_in_learn_digits_and_pack(neuron):
         model = stp.swap(model, SWAP)
     assert type(model.fc1) is type(model.fc2) is stp.BinaryLinear
     before = model.fc1.weight.detach() >= 0
-    right, times, _ = train(model, run_flat, LOSS, code="constant", count=1500, batch=50, rate=4e-3)
+    right, times, _ = train(
+        model, run_flat, MARGIN, code="constant", count=1500, batch=50, rate=4e-3
+    )
     assert right > 0.5
     flipped = ((model.fc1.weight >= 0) != before).double().mean()
     assert 0.005 < flipped < 0.5
