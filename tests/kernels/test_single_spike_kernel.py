@@ -330,3 +330,11 @@ def test_compilation_is_announced_once_and_a_second_process_compiles_nothing(tmp
     assert reports[0].count("compiling kernels, once") == 1
     assert "compiling" not in reports[1]
     assert caches[0] and caches[0] == caches[1]  # nothing was compiled, hence nothing written
+
+
+def test_kernels_are_compiled_anew_when_any_kernel_has_changed():
+    """numba asks the file of the function alone, which holds code of other files, too."""
+    from snn_temporal_plugins.kernels.common import cpu as common
+    from snn_temporal_plugins.kernels.single_spike import cpu
+
+    assert cpu.forward._cache._cache_file._source_stamp == common._STAMP == common._stamp()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,27 @@ DIGIT = 8  # bits of one pass of the sort
 BUCKETS = 1 << DIGIT
 FEW = 16  # events that are not worth counting
 
-jit = njit(nogil=True, cache=True, error_model="numpy")
+
+def _stamp() -> str:
+    """Digest of the sources of all kernels."""
+    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
+    return sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+
+
+_STAMP = _stamp()
+
+
+def jit(function: Any) -> Any:
+    """Compile without the interpreter lock, and keep the result on disk.
+
+    numba compiles anew when the file of the function has changed; kernels also hold code of other
+    files, so here any change of any kernel counts.
+    """
+    compiled = njit(nogil=True, cache=True, error_model="numpy")(function)
+    file = getattr(compiled._cache, "_cache_file", None)  # none if nothing can be written
+    if file is not None:
+        file._source_stamp = _STAMP
+    return compiled
 
 
 class _Announcement(event.Listener):
