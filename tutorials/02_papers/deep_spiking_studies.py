@@ -56,12 +56,13 @@ def conversion(args, folder):
     start = trained("relu_double", args, folder)
     with torch.no_grad():
         hidden = activations(start.relu(), x)
-        figures = law(start.relu(), x[:300])
+        figures = law(start.relu(), x[:200])
     want = hidden.pop()
     inputs = [x, *hidden]
     active = [(values != 0).sum(1).double().mean().item() for values in inputs]
-    figures["dense"] = sum(n * fan_out for n, fan_out in pairwise(SIZES))
-    figures["skipping"] = sum(n * fan_out for n, fan_out in zip(active, SIZES[1:], strict=True))
+    fan_out = torch.tensor(SIZES[1:]).double()
+    figures["dense"] = sum(n * m for n, m in pairwise(SIZES))
+    figures["skipping"] = sum(n * m for n, m in zip(active, SIZES[1:], strict=True))
     figures["relu_error"] = error(want, labels)
     figures["rows"] = rows = []
     for order in ("step", "event"):
@@ -69,7 +70,7 @@ def conversion(args, folder):
             images = slice(10_000 if steps <= 20 else 2000 if steps <= 100 else 300)
             net = stp.HerdingMLP(SIZES, steps, order=order)
             net.load_state_dict(start.state_dict())
-            scores = net(x[images])
+            scores, sent = net(x[images], return_spikes=True)
             differs = scores.argmax(1) != want[images].argmax(1)
             row = {
                 "order": order,
@@ -79,7 +80,7 @@ def conversion(args, folder):
                 "relu_error": error(want[images], labels[images]),
                 "differs": 100 * differs.double().mean().item(),
                 "readout_times_t": steps * (scores - want[images]).abs().mean().item(),
-                "additions": net.count(x[images], labels[images]).forward / len(scores),
+                "additions": (sent[:, :-1].double().mean(0) @ fan_out).item(),
             }
             if order == "step" and steps <= 20:
                 row["twin_differs"] = twin_differs(start.relu(), steps, x, want)
@@ -118,13 +119,16 @@ def spikes(relu, sent):
     return [*found, sent]
 
 
-def means(relu, x, steps, encode):
-    """Mean over time of :func:`spikes`, of constant images, some at a time."""
-    parts = [
-        [train.mean(0) for train in spikes(relu, encode(part.expand(steps, *part.shape)))]
-        for part in x.split(50)
+def means(relu, x, all_steps, encode):
+    """Means of :func:`spikes` over the first steps, of constant images: ``[step count][layer]``."""
+    parts = []
+    for part in x.split(25):
+        trains = spikes(relu, encode(part.expand(max(all_steps), *part.shape)))
+        parts.append([[train[:steps].mean(0) for train in trains] for steps in all_steps])
+    return [
+        [torch.cat(layer) for layer in zip(*found, strict=True)]
+        for found in zip(*parts, strict=True)
     ]
-    return [torch.cat(part) for part in zip(*parts, strict=True)]
 
 
 def herded(x):
@@ -150,13 +154,14 @@ def law(relu, x):
     output_bound, units = stp.herding_error_bound(twin, x, return_units=True)
     bounds = [(x != 0) / 2, *units.values(), output_bound]
     event_bound = stp.herding_error_bound(twin, x, order="event")
-    for steps in all_steps:
+    sent, random = (means(relu, x, all_steps, encode) for encode in (herded, torch.bernoulli))
+    for k, steps in enumerate(all_steps):
         event = stp.HerdingMLP(SIZES, steps, order="event").double()
         for layer, own in zip(event.layers, relu[::2], strict=True):
             layer.load_state_dict(own.state_dict())
         for name, got, true, bound in (
-            *zip(layers, means(relu, x, steps, herded), want, bounds, strict=True),
-            *zip(noisy, means(relu, x, steps, torch.bernoulli), want, [None] * 4, strict=True),
+            *zip(layers, sent[k], want, bounds, strict=True),
+            *zip(noisy, random[k], want, [None] * 4, strict=True),
             ("output_event", event(x), want[-1], event_bound),
         ):
             distance = (got - true).abs()

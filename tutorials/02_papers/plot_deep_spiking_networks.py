@@ -130,7 +130,7 @@ panels[0].set_ylabel("mean distance from ReLU")
 plt.show()
 
 full = stored("conversion")
-print("full run, 300 images, T = 10 ... 1000, float64")
+print("full run, 200 images, T = 10 ... 1000, float64")
 for name, value in full.get("slope", {}).items():
     share = full["largest_share_of_bound"].get(name)
     note = f", at most {max(share):.3f} of the bound" if share else ""
