@@ -32,12 +32,9 @@ READOUTS = ("potential", "first")
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "multispike"
 
 
-def runs(pattern: str) -> list[dict[str, Any]]:
-    """Result files of the networks on this page, by the pattern of their names."""
-    found = [_results.load(path) for path in sorted(RESULTS.glob(pattern))]
-    if not found:
-        raise FileNotFoundError(f"no result file {pattern} in {RESULTS}")
-    return found
+def runs(name: str) -> list[dict[str, Any]]:
+    """Result files of all seeds of a run of ``run_multispike.py``."""
+    return [_results.load(path) for path in sorted(RESULTS.glob(f"{name}_seed?.json"))]
 
 
 def latencies(values: Tensor, *, levels: int = 0, above: float = 0.0) -> Tensor:
