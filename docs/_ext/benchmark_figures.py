@@ -17,7 +17,7 @@ from result_files import Page, origin, records
 
 FILE = "benchmarks.json"
 DRAWN = Path(__file__).resolve().parents[1] / "generated"
-OURS, OTHERS, RELU = "#0072B2", "0.65", "#000000"
+OURS, CLOCKED, OTHERS, RELU = "#0072B2", "#56B4E9", "0.65", "#000000"
 BASE = "ReLU network"
 SWEEPS = ("time steps", "width", "lit inputs")
 
@@ -36,7 +36,8 @@ def ratios(
 
 def colour(name: str) -> str:
     """Of a bar or line."""
-    return RELU if name.startswith("ReLU") else OURS if name.startswith("Timed") else OTHERS
+    ours = {"ReLU": RELU, "Timed": OURS, "clocked": CLOCKED}
+    return next((shade for word, shade in ours.items() if name.startswith(word)), OTHERS)
 
 
 def draw_bars(figures: dict[str, Any], batch: int) -> tuple[Figure, str]:
@@ -51,10 +52,14 @@ def draw_bars(figures: dict[str, Any], batch: int) -> tuple[Figure, str]:
         values = [found[name] or float("nan") for name in names]
         bars = ax.barh(names, values, color=[colour(name) for name in names])
         labels = [f"{v:.2g}" if v == v else "too slow" for v in values]
+        for k, value in enumerate(values):
+            if value != value:  # nan: no bar, so no place for its label
+                ax.text(0.02, k, labels[k], transform=ax.get_yaxis_transform(), va="center")
         ax.bar_label(bars, labels, padding=3, fontsize="small")
         ax.axvline(1, color="0.3", linewidth=1, linestyle="--")
         ax.set(xscale="log", xlabel="images per second, ReLU network = 1", title=task)
         ax.margins(x=0.25)
+        ax.set_ylim(-0.6, max(len(names), 1) - 0.4)
         ax.spines[["top", "right"]].set_visible(False)
         said.append(f"{task}: " + ", ".join(map(" ".join, zip(names, labels, strict=True))))
     return drawing, f"Speed at batch {batch}, the ReLU network is 1. " + "; ".join(said) + "."
@@ -74,6 +79,9 @@ def draw_sweeps(figures: dict[str, Any]) -> tuple[Figure, str]:
             said.append(f"{label} ({sweep['variable']})")
         ax.set(xscale="log", yscale="log", xlabel=sweep["variable"], ylabel="training step (ms)")
         ax.set_title(f"against {name}")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
         ax.legend(frameon=False, fontsize="small")
     return drawing, "Cost of a training step on log-log axes: " + ", ".join(said) + "."
 
@@ -116,7 +124,7 @@ class BenchmarkFigure(Page):
     def run(self) -> list[nodes.Node]:
         found = records(FILE)
         if not found:
-            return self.not_run(FILE)
+            return self.not_run(FILE, "python benchmarks/compare.py")
         name = self.arguments[0]
         drawing, alt = FIGURES[name](found[0]["figures"], **self.options)
         DRAWN.mkdir(exist_ok=True)

@@ -137,9 +137,10 @@ class Page(Directive):
             lines += [f"   {' ' if k else '*'} - {cell}" for k, cell in enumerate(row)]
         return self.parsed(lines)
 
-    def not_run(self, name: str) -> list[nodes.Node]:
-        """Say that a file is not there."""
-        return self.parsed([f"``{name}``: {NOT_RUN}."])
+    def not_run(self, name: str, command: str = "") -> list[nodes.Node]:
+        """Say that a file is not there, and what makes it."""
+        cure = f"; ``{command}`` makes it" if command else ""
+        return self.parsed([".. note::", "", f"   ``{name}``: {NOT_RUN}{cure}."])
 
 
 class ResultFiles(Page):
