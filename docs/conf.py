@@ -40,6 +40,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = project
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_sidebars = {page.stem: [] for page in Path(__file__).parent.glob("*.rst")}  # room for tables
 html_theme_options = {
     "navigation_with_keys": False,
     "show_toc_level": 2,

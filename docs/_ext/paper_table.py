@@ -1,4 +1,4 @@
-"""Table of the papers page, ``.. paper-table::``: reported beside reproduced, from result files."""
+"""Tables of the papers page, ``.. paper-table::``: reported beside reproduced, from files."""
 
 from __future__ import annotations
 
@@ -7,24 +7,15 @@ from typing import Any
 
 from docutils import nodes
 from paper_rows import PAPERS, Paper, Row
-from result_files import NOT_RUN, RESULTS, Page, text
+from result_files import NARROW, NOT_RUN, RESULTS, Page, text
 
 TUTORIALS = Path(__file__).resolve().parents[2] / "tutorials/02_papers"
-HEADER = (
-    "Paper and claim",
-    "Classes, tutorial",
-    "Network, data",
-    "Reported",
-    "Strict",
-    "Potential",
-    "Authors",
-    "Runs",
-)
+HEADER = ("Network, data", "Reported", "Strict", "Potential", "Authors", "Runs")
 
 
 def counts(row: Row, folder: Path = RESULTS) -> tuple[str, ...]:
     """The three counts and the number of runs; ``--`` where a count does not exist."""
-    unit = "" if row.form.endswith("%") else " %"
+    unit = "" if row.form.endswith("%") else f"{NARROW}%"
     found = []
     for key in row.keys:
         shown = text(f"{row.files}; {key}; {row.form}", folder)
@@ -33,34 +24,24 @@ def counts(row: Row, folder: Path = RESULTS) -> tuple[str, ...]:
     return (*found, text(f"{row.files}; runs", folder))
 
 
-def opening(paper: Paper) -> tuple[str, str]:
+def opening(paper: Paper) -> str:
     """Claim with its source, classes with the tutorial."""
     link = f"`{paper.arxiv} <https://arxiv.org/abs/{paper.arxiv}>`__"
     classes = ", ".join(f":obj:`{name}`" for name in paper.classes)
     if (TUTORIALS / f"{paper.tutorial}.py").exists():
         classes += f"; :doc:`tutorial <auto_tutorials/02_papers/{paper.tutorial}>`"
-    return f"**{paper.name}** ({link}): {paper.claim}", classes
-
-
-def rows(folder: Path = RESULTS) -> list[tuple[str, ...]]:
-    """All rows of the table, as rst."""
-    return [
-        (
-            *(("", "") if k else opening(paper)),
-            row.network,
-            row.reported or "--",
-            *counts(row, folder),
-        )
-        for paper in PAPERS
-        for k, row in enumerate(paper.rows)
-    ]
+    return f"**{paper.name}** ({link}): {paper.claim}. With {classes}."
 
 
 class PaperTable(Page):
-    """The table."""
+    """For each paper its claim, classes and tutorial, and a table of figures."""
 
     def run(self) -> list[nodes.Node]:
-        return self.table(HEADER, rows())
+        found = []
+        for paper in PAPERS:
+            rows = [(row.network, row.reported or "--", *counts(row)) for row in paper.rows]
+            found += [*self.parsed([opening(paper)]), *self.table(HEADER, rows)]
+        return found
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -22,6 +22,7 @@ from docutils.statemachine import StringList
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NOT_RUN = "not run"
+NARROW = "\N{NO-BREAK SPACE}"  # figure and unit stay on one line
 Rows = list[tuple[str, ...]]
 
 
@@ -61,7 +62,7 @@ def text(content: str, folder: Path = RESULTS) -> str:
     if key == "runs":
         return str(len(found))
     values = [float(figure(record, key)) for record in found]
-    return format(sum(values) / len(values), rest[0] if rest else ".2%").replace("%", " %")
+    return format(sum(values) / len(values), rest[0] if rest else ".2%").replace("%", f"{NARROW}%")
 
 
 def listing(folder: Path = RESULTS) -> Rows:
@@ -92,7 +93,7 @@ def tables(figures: Any) -> list[tuple[Sequence[str], Rows]]:
     """Header and rows of nested figures: one row per innermost dictionary, same keys together."""
     found: dict[tuple[str, ...], Rows] = {}
     for names, leaf in _leaves(figures):
-        title = (", ".join(names),) if names else ()
+        title = (", ".join(names).replace("_", " "),) if names else ()
         found.setdefault(("", *leaf)[not names :], []).append(
             (*title, *(shown(value) for value in leaf.values()))
         )
