@@ -36,12 +36,13 @@ def calibrated(model, run, code, fire=0.3):
     return model
 
 
-def sizes(*cases):
+def sizes(count, floors, many, floors_of_many):
     """Cases ``(code, digits, floor of the accuracy)``; those of many digits are slow."""
-    return pytest.mark.parametrize(
-        ("code", "count", "floor"),
-        [pytest.param(*case, marks=[pytest.mark.slow] if slow else []) for slow, case in cases],
-    )
+    cases = []
+    for number, wanted, marks in ((count, floors, ()), (many, floors_of_many, pytest.mark.slow)):
+        for code, floor in zip(("constant", "latency"), wanted, strict=True):
+            cases.append(pytest.param(code, number, floor, marks=marks))
+    return pytest.mark.parametrize(("code", "count", "floor"), cases)
 
 
 def train(model, run, loss, *, code, count, batch, rate, backward=torch.Tensor.backward, epochs=1):
