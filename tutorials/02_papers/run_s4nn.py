@@ -23,6 +23,7 @@ from snn_temporal_plugins import _results, _training
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "s4nn"
 SHARED = ("network", "gamma", "margin", "temperature", "rate", "average")
 SHARED += ("pull", "spare", "balance", "slack", "hidden_drop")
+SLACKS = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
 DRIVES = [(start, total) for start in (205, 225, 240) for total in (150, 200, 250, 300)]
 
 
@@ -42,11 +43,13 @@ def options():
     parser.add_argument("--temperature", type=float, default=0.2, help="of it, in thresholds")
     parser.add_argument("--shift", type=int, default=0, help="random shifts, in pixels")
     parser.add_argument("--flip", action="store_true", help="half of the images mirrored")
+    parser.add_argument("--jitter", type=int, default=0, help="of input spikes, in steps")
     parser.add_argument("--drop", type=float, default=0.0, help="share of input spikes dropped")
     parser.add_argument("--hidden-drop", type=float, default=0.0, help="share of hidden spikes")
     parser.add_argument("--pull", type=float, default=0.0, help="extra error on a silent label")
     parser.add_argument("--spare", action="store_true", help="no push down where all are silent")
-    parser.add_argument("--balance", action="store_true", help="output weights with sum zero")
+    balance = "mean of the output weights of each hidden neuron; 0 without a value"
+    parser.add_argument("--balance", type=float, nargs="?", const=0.0, help=balance)
     parser.add_argument("--slack", type=float, default=1.0, help="training threshold / test one")
     parser.add_argument("--dark", type=int, help="step at which black pixels fire; else never")
     parser.add_argument("--end", type=int, help="step at which one more input always fires")
@@ -79,6 +82,9 @@ def augmented(times: torch.Tensor, args) -> torch.Tensor:
         times = images.flip(2).flatten(1).where(mirror, times)
     if args.shift:
         times = shifted(times, args.shift)
+    if args.jitter:
+        moves = torch.randint(-args.jitter, args.jitter + 1, times.shape)
+        times = (times + moves).clamp(0, rules.T_MAX - 2).where(times.isfinite(), times)
     if args.drop:
         times = times.masked_fill(torch.rand_like(times) < args.drop, float("inf"))
     return times
@@ -108,6 +114,19 @@ def drives(training: rules.Training, times, labels) -> list[dict[str, float]]:
         found = counts(training, times, labels, (start, total / (254 - start)))
         kept = ("strict_silent_wrong", "silent", "ties")
         rows.append({"start": start, "total": total, **{name: found[name] for name in kept}})
+    return rows
+
+
+def slacks(training: rules.Training, times, labels) -> list[dict[str, float]]:
+    """Figures at other thresholds of the outputs."""
+    rows, neuron = [], training.outputs.neuron
+    kept = neuron.threshold
+    for slack in SLACKS:
+        neuron.threshold = rules.THRESHOLD / slack
+        found = counts(training, times, labels)
+        names = ("strict", "strict_silent_wrong", "silent", "ties", "decision_time")
+        rows.append({"slack": slack, **{name: found[name] for name in names}})
+    neuron.threshold = kept
     return rows
 
 
@@ -169,6 +188,7 @@ def main() -> None:
     }
     if args.validate and args.network == "dense":
         figures["drives"] = drives(training, unseen, test.labels)
+        figures["slacks"] = slacks(training, unseen, test.labels)
     settings = {name: value for name, value in vars(args).items() if name not in ("seed", "name")}
     settings |= {"trained_on": len(train), "source": test.source, "checkpoint": None}
     path = RESULTS / f"{args.name or file_name(args)}.json"

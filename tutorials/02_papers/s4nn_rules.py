@@ -62,14 +62,12 @@ def dense(
     hidden: int = 400,
     inputs: int = 784,
     beta: float | None = None,
-    slack: float = 1.0,
     hidden_drop: float = 0.0,
 ) -> nn.Module:
     """Two fully connected layers that map spike times to output times and potentials.
 
-    ``beta`` is the homeostatic term of the rules on time targets, ``slack`` multiplies the
-    threshold of the outputs while they are trained, ``hidden_drop`` is the share of hidden spikes
-    that are silenced while training.
+    ``beta`` is the homeostatic term of the rules on time targets, ``hidden_drop`` the share of
+    hidden spikes that are silenced while training.
     """
     surrogate, timing = rule != "paper", rule in ("paper", "C")
     error = {
@@ -85,7 +83,7 @@ def dense(
     )
     second = stp.Timed(
         nn.Linear(hidden, 10, bias=False),
-        stp.SingleSpikeIF(THRESHOLD * slack, delay=1),
+        stp.SingleSpikeIF(THRESHOLD, delay=1),
         t_max=T_MAX,
         init=mixed(0.0, 5.0) if surrogate else (0.0, 48.0),
         error_to_silent=surrogate,
@@ -97,16 +95,13 @@ def dense(
     return stp.DecisionWindow(model, potential="decision") if surrogate else model
 
 
-def convolutional(
-    *, channels: tuple[int, int] = (16, 32), slack: float = 1.0, hidden_drop: float = 0.0
-) -> nn.Module:
+def convolutional(*, channels: tuple[int, int] = (16, 32), hidden_drop: float = 0.0) -> nn.Module:
     """Two convolutions, each with a pool that keeps the first spike of 2 x 2, and ten outputs."""
     few, many = channels
 
     def layer(synapse: nn.Module, neuron: stp.SingleSpikeIF, *init: float, **more) -> stp.Timed:
         return stp.Timed(synapse, neuron, t_max=T_MAX, init=mixed(*init), **more)
 
-    outputs = stp.SingleSpikeIF(THRESHOLD * slack, delay=1)
     passing = {"error_to_silent": True}
     model = nn.Sequential(
         nn.Unflatten(1, (1, 28, 28)),
@@ -118,7 +113,7 @@ def convolutional(
         Silenced(hidden_drop),
         layer(
             nn.Linear(16 * many, 10, bias=False),
-            outputs,
+            stp.SingleSpikeIF(THRESHOLD, delay=1),
             *(0.0, 3.0),
             return_potential=True,
             **passing,
@@ -150,8 +145,10 @@ class Training:
         Extra error on a label that stayed silent, with every output silent.
     spare : bool
         Whether wrong outputs get no error where every output is silent.
-    balance : bool
-        Whether the output weights of each hidden neuron are kept at a sum of zero.
+    balance : float, optional
+        Mean at which the output weights of each hidden neuron are kept; they are free by default.
+    slack : float
+        Threshold of the outputs in training, divided by that of the averaged network.
     options
         Of :func:`dense` or :func:`convolutional`.
     """
@@ -170,21 +167,21 @@ class Training:
         average: float = 0.998,
         pull: float = 0.0,
         spare: bool = False,
-        balance: bool = False,
+        balance: float | None = None,
+        slack: float = 1.0,
         **options,
     ):
         self.rule, self.pull, self.spare, self.balance = rule, pull, spare, balance
         self.model = convolutional(**options) if network == "conv" else dense(rule, **options)
         self.layers = [m for m in self.model.modules() if isinstance(m, stp.Timed)]
-        threshold = self.layers[-1].neuron.threshold
         if rule in ("paper", "C"):
             gamma = gamma or (5 if rule == "paper" else 30)
             self.loss = stp.RankOrderLoss(T_MAX, gamma=gamma, reduction="sum")
         else:
             self.loss = stp.PotentialMarginLoss(
-                threshold,
-                margin=margin * threshold,
-                temperature=temperature * threshold,
+                THRESHOLD,
+                margin=margin * THRESHOLD,
+                temperature=temperature * THRESHOLD,
                 reduction="sum",
             )
 
@@ -196,7 +193,7 @@ class Training:
         self.optimizer = self._optimizer(rate)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, decay)
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(average))
-        self.outputs.neuron.threshold = THRESHOLD  # without the slack of the training
+        self.outputs.neuron.threshold = THRESHOLD / slack
 
     @property
     def outputs(self) -> stp.Timed:
@@ -206,7 +203,7 @@ class Training:
     def _optimizer(self, rate: float) -> torch.optim.Optimizer:
         if self.rule != "A":
             return torch.optim.SGD(self.model.parameters(), lr=0.8 * rate, fused=True)
-        rates = (0.1, 0.5) if len(self.layers) == 2 else (0.5, 0.1, 0.3)
+        rates = (0.1, 0.5) if len(self.layers) == 2 else (0.5, 0.2, 0.3)
         groups = [
             {"params": layer.parameters(), "lr": rate * lr, "weight_decay": 1e-4 / (rate * lr)}
             for layer, lr in zip(self.layers, rates, strict=True)
@@ -215,9 +212,9 @@ class Training:
 
     @torch.no_grad()
     def _keep_balance(self) -> None:
-        if self.balance:
+        if self.balance is not None:
             weight = self.layers[-1].synapse.weight
-            weight -= weight.mean(0)
+            weight += self.balance - weight.mean(0)
 
     def _forward(self, times: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         if self.rule == "C":  # its errors reach beyond the first spike
