@@ -5,7 +5,7 @@ S4NN: classify with the first spike
 .. rubric:: You will learn
 
 - how a network of neurons that fire **at most once** reads an image from spike times,
-- how the rule of S4NN trains it with backpropagation through those times,
+- how the rule of S4NN trains it, and what its homeostatic term ``beta`` does,
 - what the published figure of 97.4 % becomes under four ways of counting,
 - how better rules, which are options of the same neurons, layers and losses, pass it.
 
@@ -17,9 +17,9 @@ reach it, and fires once, when its potential exceeds the threshold:
 
 The output that fires **first** is the answer, and everything after that spike can be skipped.
 
-Run it as a script: ``python tutorials/02_papers/plot_s4nn.py`` takes about a minute and a part of
-the images; ``--full`` trains on all 60,000 and writes ``docs/results/s4nn_mnist.json``; ``--help``
-lists the options.
+Run it as a script: ``python tutorials/02_papers/plot_s4nn.py`` trains on 6,000 images; ``--full``
+takes all 60,000; ``--help`` lists the options. Figures of full runs are those of ``run_s4nn.py``,
+read from ``docs/results/s4nn``.
 """
 
 # %%
@@ -30,28 +30,23 @@ lists the options.
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import s4nn_results
+import s4nn_rules as rules
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from s4nn_rules import T_MAX, THRESHOLD
 
 import snn_temporal_plugins as stp
-from snn_temporal_plugins import _results, _training
+from snn_temporal_plugins import _training
 
-here = Path(globals().get("__file__", "plot_s4nn.py")).resolve()  # the gallery has no __file__
-docs = here.parents[2] / "docs"
-parser = _training.options("S4NN on MNIST: one spike per neuron, the first one decides.", epochs=0)
-parser.add_argument("--hidden", type=int, default=400, help="hidden neurons")
-parser.add_argument("--output", type=Path, help="result file of a full run")
+docs = Path(stp.__file__).parents[1] / "docs"
+parser = _training.options("S4NN on MNIST: one spike per neuron, the first one decides.", epochs=3)
 options = _training.parse(parser)
 
-T_MAX, THRESHOLD = 256, 100.0
 train = stp.datasets.load("mnist", "train")
 test = stp.datasets.load("mnist", "test")
 if not options.full:
-    train = train.subset(slice(20_000))
-epochs = options.epochs or (20 if options.full else max(6, 120_000 // len(train)))
+    train, test = train.subset(slice(6_000)), test.subset(slice(2_000))
 print(train, test, sep="\n")
-
 train_times = stp.latency(train.pixels, T_MAX).flatten(1)  # [N, 784]
 test_times = stp.latency(test.pixels, T_MAX).flatten(1)
 
@@ -62,98 +57,119 @@ stp.plot.latency_map(test_times[:1].view(28, 28), t_max=T_MAX, ax=right)
 plt.show()
 
 # %%
-# The network
-# -----------
+# The network and four rules
+# --------------------------
 # ``Timed`` makes an event-driven layer of an ordinary ``nn.Linear`` and a neuron: its cost depends
-# on the number of spikes, not on the 256 steps. Two details belong to S4NN. The error of every
-# image is scaled to length 1 in each layer (``error_norm``), so a batch adds up directions. And the
-# authors update the output weights *before* they pass the error on, which adds a push towards
-# firing, ``beta``; without it the hidden layer falls silent.
+# on the number of spikes, not on the 256 steps. ``s4nn_rules.py`` builds four trainings from the
+# same parts. **The paper's rule** gives every output a target time *relative to the first spike*:
+# the label should be there, and nobody else within ``gamma`` steps of it. The error of every image
+# is scaled to length 1 in each layer (``error_norm``), so a batch adds up directions.
+
+print(rules.dense("paper"))
+
+# %%
+# It has three weak points: a hidden neuron that did not fire learns nothing, all weights start
+# positive, and the error says nothing about how near to wrong an image was. Against each there is
+# an option. **Rule C** has ``gate="triangle"``, which gives gradient to hidden neurons near the
+# threshold, and weights of both signs (``init``). **Rule B** replaces the target times by
+# ``PotentialMarginLoss`` under ``DecisionWindow``: wrong outputs are kept a margin below the
+# threshold up to the decision. **Rule A** is B with AdamW instead of normalised steps.
+
+print(rules.dense("A"))
 
 
-def layer(inputs, outputs, highest_weight, **more):
-    return stp.Timed(
-        nn.Linear(inputs, outputs, bias=False),
-        stp.SingleSpikeIF(THRESHOLD, delay=1),
-        t_max=T_MAX,
-        init=(0.0, highest_weight),
-        error_norm="sum",
-        beta=0.1,
-        **more,
+def fitted(rule, title, **more):
+    """A trained network (averaged weights), and figures of it after every epoch."""
+    torch.manual_seed(options.seed)
+    steps = -(-len(train) // 32)
+    training = rules.Training(rule, steps=steps, epochs=options.epochs, average=0.99, **more)
+    network = training.average.module
+
+    def after_epoch(epoch):
+        network.eval()
+        report = _training.evaluate(network, test_times, test.labels, t_max=T_MAX)
+        spikes = decided(network).spikes.double().mean(0)
+        return {"hidden": spikes[1].item(), "strict": report.compute()["strict"]}
+
+    history = _training.fit(
+        training.step,
+        train_times,
+        train.labels,
+        epochs=options.epochs,
+        batch_size=32,
+        seed=options.seed,
+        after_epoch=after_epoch,
+        title=title,
     )
+    return network, history
 
 
-model = nn.Sequential(
-    layer(784, options.hidden, 5.0), layer(options.hidden, 10, 48.0, return_potential=True)
-)
-print(model)
-
-# %%
-# Training
-# --------
-# The loss gives every output a target time *relative to the first spike* :math:`\tau`: the label
-# should be at :math:`\tau`, and nobody else within ``gamma`` steps of it. We take minibatches of
-# 32 instead of the authors' single images, and evaluate a running average of the weights.
-
-loss = stp.RankOrderLoss(T_MAX, gamma=5, reduction="sum")
-optimizer = torch.optim.SGD(model.parameters(), lr=0.8, fused=True)
-schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.92)
-average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
+def decided(network):
+    """Decisions of a network that stops at its first output spike."""
+    return stp.first_spike_decision(getattr(network, "model", network), test_times)
 
 
-def step(times, labels):
-    out, potential = model(times)
-    optimizer.zero_grad()
-    loss(out, labels).backward()
-    optimizer.step()
-    average.update_parameters(model)
-    return (loss.predict(out.detach(), potential=potential.detach()) == labels).sum()
-
-
-def after_epoch(epoch):
-    schedule.step()
-    with torch.no_grad(), stp.monitor(model) as seen:
-        model(train_times[:10_000])
-    revived = stp.revive_(model, seen, below=1e-3, optimizer=optimizer, averaged=average)
-    report = _training.evaluate(average, train_times[:2000], train.labels[:2000], t_max=T_MAX)
-    return {"revived": sum(revived.values()), "averaged": report.compute()["authors"]}
-
-
-history = _training.fit(
-    step,
-    train_times,
-    train.labels,
-    epochs=epochs,
-    batch_size=32,
-    seed=options.seed,
-    after_epoch=after_epoch,
-    title="S4NN",
-)
+NAMES = {"paper": "the paper's rule", "C": "rule C", "B": "rule B", "A": "rule A"}
+COLOURS = dict(zip(rules.RULES, stp.plot.COLOURS, strict=False))
+networks, histories = {}, {}
+for rule in rules.RULES:
+    networks[rule], histories[rule] = fitted(rule, NAMES[rule])
 
 # %%
-# Training accuracy over the epochs. The running average of the weights is ahead of the weights
-# themselves, which jump: every update has the same length, however small the error.
+# A short training of each on the same images. Strict accuracy on test images, which nothing was
+# chosen on.
 
-stp.plot.training_curve(
-    history, {"accuracy": "weights, on the fly", "averaged": "averaged weights (2,000 images)"}
-)
+axes = plt.figure(figsize=(6, 3.6), layout="constrained").subplots()
+for rule, history in histories.items():
+    epochs = [row["epoch"] for row in history]
+    values = [100 * row["strict"] for row in history]
+    axes.plot(epochs, values, "o-", color=COLOURS[rule], label=NAMES[rule])
+axes.set(xlabel="epoch", ylabel="strict accuracy (%)", xticks=epochs)
+axes.set_title(f"{len(train):,} training images")
+axes.legend(frameon=False)
+plt.show()
+
+# %%
+# What ``beta`` does
+# ------------------
+# The authors update the output weights *before* they pass the error on. So the hidden error is
+#
+# .. math::
+#     \delta_i = \sum_j \delta_j (w_{ji} - \beta \delta_j) [t_i < t_j]:
+#
+# every hidden neuron that fired is pushed by up to :math:`\beta` to fire earlier and more often,
+# whatever the error says. A little of it keeps the hidden layer alive, much of it makes everything
+# fire. Without it, which is textbook backpropagation, hidden spikes become fewer from epoch to
+# epoch. In a training as short as this one that does no harm; in full runs it costs a point
+# (the row *beta 0* of the table below).
+
+figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+betas = {0.0: fitted("paper", "beta 0", beta=0.0)[1], 0.1: histories["paper"]}
+betas[0.4] = fitted("paper", "beta 0.4", beta=0.4)[1]
+for (beta, history), colour in zip(betas.items(), stp.plot.COLOURS, strict=False):
+    for axes, (name, scale) in zip(panels, (("hidden", 1), ("strict", 100)), strict=True):
+        values = [scale * row[name] for row in history]
+        axes.plot(epochs, values, "o-", color=colour, label=f"beta {beta:g}")
+for axes, label in zip(panels, ("hidden spikes before the decision", "strict (%)"), strict=True):
+    axes.set(xlabel="epoch", xticks=epochs, title=label)
+panels[0].set_ylim(bottom=0)
+panels[0].legend(frameon=False)
 plt.show()
 
 # %%
 # Four ways to count
 # ------------------
-# The test set has not been seen so far. Several outputs may fire first *together*, and on some
-# images none fires at all. The authors call a tie right when it holds the label, and let the
-# potential decide when nobody fired. Strictly, a tie is not an answer.
+# Several outputs may fire first *together*, and on some images none fires at all. The authors call
+# a tie right when it holds the label, and let the potential decide when nobody fired. *Strictly*,
+# a tie is wrong. Strictest of all, an image without an output spike is wrong, too.
 
-network = average.module
-report = _training.evaluate(average, test_times, test.labels, t_max=T_MAX)
-figures = report.compute()
-print(report)
+for rule, network in networks.items():
+    print(NAMES[rule], _training.evaluate(network, test_times, test.labels, t_max=T_MAX), sep="\n")
 
 # %%
 # The authors' count must not stand alone: a network whose outputs all fire at once would be
-# perfect by it.
+# perfect by it. (It happens: trained with a softmax on its potentials, this network scores 99.0 %
+# on validation images as the authors count, and 2.4 % strictly.)
 
 together = torch.zeros(len(test), 10)
 gamed = stp.metrics.first_spike_accuracy(together, test.labels, ties="any")
@@ -161,14 +177,48 @@ honest = stp.metrics.first_spike_accuracy(together, test.labels, ties="strict")
 print(f"everybody fires at step 0: {gamed:.0%} as the authors count, {honest:.0%} strictly")
 
 # %%
+# Reported and reproduced
+# -----------------------
+# Runs on all 60,000 images, 784-400-10, means over seeds. The abstract reports 97.4 %. It is a
+# figure by the authors' count, of the epoch that is best *on the test set*; the weights that the
+# authors publish score 96.69 % by that count and 95.29 % if ties are wrong. The paper's rule with
+# minibatches and averaged weights comes to the same, last epoch. The better rules leave almost no
+# ties, so that all counts but the strictest agree, and their strict figure is above 97.4.
+
+runs = s4nn_results.tables(docs / "results" / "s4nn")
+full = {s4nn_results.title(rows[0]): row for rows, row, _ in reversed(runs["mnist", False])}
+dense = {name: row for name, row in full.items() if "convolutional" not in name}
+figure, axes = plt.subplots(figsize=(8, 0.55 * len(dense) + 1.4), layout="constrained")
+marks = {"silent wrong": "x", "strict": "o", "authors": "|", "drive": "d"}
+for (name, mark), colour in zip(marks.items(), stp.plot.COLOURS, strict=False):
+    values = [100 * row[name] for row in dense.values()]
+    axes.plot(values, list(dense), mark, color=colour, ms=9, mfc="none", mew=2, label=name)
+axes.axvline(97.4, color="0.6", lw=1, label="paper, abstract")
+axes.axvline(96.69, color="0.6", lw=1, ls=":", label="published weights")
+axes.set(xlabel="test accuracy (%)", title="784-400-10 on MNIST, full runs")
+axes.legend(frameon=False, ncols=2, fontsize=8)
+plt.show()
+
+print("\n".join(s4nn_results.text(docs / "results" / "s4nn", validation=False)))
+
+# %%
+# Silence
+# -------
+# Two per cent of the test images get no output spike; the potential decides them (*strict*), or
+# they are wrong (*silent wrong*). *Drive* is a cure at inference: ``late_drive=(226, 250 / 28)``
+# of ``SingleSpikeIF`` adds the same current to all outputs from step 226 on, so that the largest
+# potential fires first. It is the fallback on the potential, made of spikes. Attempts to do
+# without it are rows of the study, `docs/results/s4nn/README.md`, under *validation images*.
+#
 # What happens inside
 # -------------------
-# One test image: the spikes of all layers, and the potentials of the label and of its strongest
-# rival. The decision falls at the first spike of an output.
+# One test image under rule A: the spikes of all layers, and the potentials of the label and of
+# its strongest rival. The decision falls at the first spike of an output.
 
+first_layer, last_layer = (m for m in networks["A"].modules() if isinstance(m, stp.Timed))
 with torch.no_grad():
-    hidden_times = network[0](test_times)
-    output_times, potential = network[1](hidden_times)
+    hidden_times = first_layer(test_times)
+    output_times, potential = last_layer(hidden_times)
 first = output_times.min(1).values
 shown = int(((output_times.argmin(1) == test.labels) & (first > 30) & (first < 90)).nonzero()[0])
 rival = potential[shown].scatter(0, test.labels[shown], -torch.inf).argmax()
@@ -179,12 +229,11 @@ stp.plot.raster({name: times[shown] for name, times in spikes.items()}, t_max=T_
 left.axvline(first[shown], color="0.5", lw=1)
 left.set_title(f"Spikes; the decision falls at step {first[shown]:.0f}")
 with torch.no_grad():
-    current = network[1].synapse(stp.spike_train(hidden_times[shown][None], T_MAX))
-    _, trace = network[1].neuron.trace(current)
+    current = last_layer.synapse(stp.spike_train(hidden_times[shown][None], T_MAX))
+    _, trace = last_layer.neuron.trace(current)
 pair = [int(test.labels[shown]), int(rival)]
-stp.plot.potential_traces(
-    trace[:, 0, pair], THRESHOLD, labels=[f"digit {pair[0]} (label)", f"digit {pair[1]}"], ax=right
-)
+labels = [f"digit {pair[0]} (label)", f"digit {pair[1]}"]
+stp.plot.potential_traces(trace[:, 0, pair], THRESHOLD, labels=labels, ax=right)
 if options.full:
     figure.savefig(docs / "images" / "first_spike.png", dpi=110)  # the picture of the README
 plt.show()
@@ -195,13 +244,15 @@ plt.show()
 # ``first_spike_decision`` stops at the first output spike, in one kernel call. Until then a neuron
 # layer costs one addition per spike and neuron; a ReLU network multiplies and adds every weight.
 
-decision = stp.first_spike_decision(network, test_times)
-relu = 784 * options.hidden + options.hidden * 10
-share = decision.additions.double().mean().item() / relu
-print(f"additions per image: {decision.additions.double().mean():,.0f}")
-print(
-    f"a ReLU network of this shape: {relu:,} multiply-adds ({share:.0%} of them are additions here)"
-)
+relu = 784 * 400 + 400 * 10
+print(f"a ReLU network of this shape: {relu:,} multiply-adds per image\n")
+print(f"{'':<18}{'median step':>12}{'pixel spikes':>14}{'hidden spikes':>15}{'additions':>11}")
+for rule, network in networks.items():
+    decision = decided(network)
+    pixels, hidden = decision.spikes.double().mean(0).tolist()
+    cost = decision.additions.double().mean().item()
+    print(f"{NAMES[rule]:<18}{decision.time.median():>12.0f}{pixels:>14.0f}{hidden:>15.0f}", end="")
+    print(f"{cost:>11,.0f} ({cost / relu:.0%})")
 
 stp.plot.accuracy_against_time(output_times, test.labels, t_max=T_MAX, potential=potential)
 plt.show()
@@ -212,91 +263,25 @@ plt.show()
 # Every input spike moved by a random number of steps. Relative order carries the information, so
 # accuracy falls slowly.
 
-
-def jittered(times, steps, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    moves = torch.randint(-steps, steps + 1, times.shape, generator=generator)
-    return (times + moves).clamp(0, T_MAX - 2).where(times.isfinite(), times)
-
-
-jitter = (0, 8, 16, 32, 64, 128)
-part = slice(0, None if options.full else 2000)
-robust = {}
-for steps in jitter:
-    noisy = jittered(test_times[part], steps)
-    robust[steps] = _training.evaluate(average, noisy, test.labels[part], t_max=T_MAX).compute()
+jitter = (0, 16, 32, 64, 128)
 axes = plt.figure(figsize=(6, 3.6), layout="constrained").subplots()
-for name, label in (("authors", "as the authors count"), ("strict", "strict")):
-    axes.plot(jitter, [100 * robust[steps][name] for steps in jitter], "o-", label=label)
+for rule, network in networks.items():
+    strict = []
+    for steps in jitter:
+        moves = torch.randint(-steps, steps + 1, test_times.shape)
+        noisy = (test_times + moves).clamp(0, T_MAX - 2).where(test_times.isfinite(), test_times)
+        report = _training.evaluate(network, noisy, test.labels, t_max=T_MAX)
+        strict.append(100 * report.compute()["strict"])
+    axes.plot(jitter, strict, "o-", color=COLOURS[rule], label=NAMES[rule])
 axes.set(title="Jitter of the input spikes", xlabel="largest shift (steps)", ylim=(80, 100))
-axes.set_ylabel("accuracy (%)")
+axes.set_ylabel("strict accuracy (%)")
 axes.legend(frameon=False)
 plt.show()
 
 # %%
-# Better rules
-# ------------
-# The paper's rule has three weak points: a hidden neuron that did not fire learns nothing, all
-# weights start positive, and the error of a sample says nothing about how near to wrong it was.
-# The package has an option against each: ``gate="triangle"`` gives gradient to neurons near the
-# threshold, ``init`` takes any initialiser, and ``PotentialMarginLoss`` under ``DecisionWindow``
-# asks for a margin on the potentials before the decision. ``s4nn_rules.py`` puts them together as
-# rules C (first two), B (all three) and A (all three, with AdamW instead of normalised SGD).
-# Full runs of all of them are in ``docs/results/s4nn``, made by ``run_s4nn.py``:
+# With real MNIST this page must not fall below 92 %.
 
-files = sorted((docs / "results" / "s4nn").glob("mnist_rule_*.json"))
-rows = [_results.load(file) for file in files if "validation" not in file.name]
-print(f"{'rule':<14} epochs seed   strict  silent wrong  authors  CPU s")
-for row in rows:
-    plain, settings = row["figures"]["plain"], row["settings"]
-    name = settings["rule"] + (" +shift" if settings["shift"] else "")
-    name += f" beta {settings['beta']:g}" if settings["beta"] is not None else ""
-    print(
-        f"{name:<14}{settings['epochs']:>7}{row['seed']:>5}{plain['strict']:>9.2%}"
-        f"{plain['strict_silent_wrong']:>14.2%}{plain['authors']:>9.2%}"
-        f"{row['figures']['cpu_seconds']:>7.0f}"
-    )
-
-# %%
-# Reported and reproduced
-# -----------------------
-# The paper's abstract reports 97.4 %. The weights that its authors publish score 96.69 % by their
-# own count (their program, run on the MNIST test set). A figure of ours on fewer images says so.
-
-table = [
-    ("paper, abstract (arXiv:1910.09495)", "97.40", ""),
-    ("the authors' published weights", "96.69", "95.29"),
-    (f"this run, {len(train):,} images", f"{figures['authors']:.2%}", f"{figures['strict']:.2%}"),
-]
-full = docs / "results" / "s4nn_mnist.json"
-if full.exists() and not options.full:
-    stored = _results.load(full)["figures"]["test"]
-    table.append(("--full, 60,000 images", f"{stored['authors']:.2%}", f"{stored['strict']:.2%}"))
-print(f"{'784-400-10 on the MNIST test set':<40}{'as the authors count':>22}{'strict':>9}")
-for name, authors, strict in table:
-    print(f"{name:<40}{authors:>22}{strict:>9}")
-
-if options.full:
-    path = _results.save(
-        options.output or full,
-        {
-            "test": figures,
-            "jitter": robust,
-            "history": history,
-            "additions_per_image": share * relu,
-        },
-        seed=options.seed,
-        epochs=epochs,
-        hidden=options.hidden,
-        images=len(train),
-        source=test.source,
-    )
-    print(f"written to {path.name}")
-
-# %%
-# With real MNIST this page must not fall below 94 %.
-
-assert figures["authors"] > (0.94 if len(train) >= 20_000 else 0.85)
+assert histories["A"][-1]["strict"] > (0.92 if len(train) >= 6_000 else 0.85)
 
 # %%
 # References

@@ -41,6 +41,10 @@ def options():
     parser.add_argument("--gamma", type=float, help="time margin of rules paper and C, in steps")
     parser.add_argument("--margin", type=float, default=1.0, help="rules A and B, in thresholds")
     parser.add_argument("--temperature", type=float, default=0.2, help="of it, in thresholds")
+    windows = ("decision", "window")
+    parser.add_argument(
+        "--potential", choices=windows, default="decision", help="of silent outputs"
+    )
     parser.add_argument("--shift", type=int, default=0, help="random shifts, in pixels")
     parser.add_argument("--flip", action="store_true", help="half of the images mirrored")
     parser.add_argument("--jitter", type=int, default=0, help="of input spikes, in steps")
@@ -136,6 +140,7 @@ def trained(args, times, labels):
     if args.network == "dense":
         inputs = 784 + (args.end is not None)
         own = {"hidden": args.hidden, "inputs": inputs, "beta": args.beta}
+        own["potential"] = args.potential
     training = rules.Training(
         args.rule,
         steps=-(-len(times) // args.batch_size),

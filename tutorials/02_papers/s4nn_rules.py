@@ -63,11 +63,12 @@ def dense(
     inputs: int = 784,
     beta: float | None = None,
     hidden_drop: float = 0.0,
+    potential: str = "decision",
 ) -> nn.Module:
     """Two fully connected layers that map spike times to output times and potentials.
 
     ``beta`` is the homeostatic term of the rules on time targets, ``hidden_drop`` the share of
-    hidden spikes that are silenced while training.
+    hidden spikes that are silenced while training, ``potential`` that of ``DecisionWindow``.
     """
     surrogate, timing = rule != "paper", rule in ("paper", "C")
     error = {
@@ -92,7 +93,7 @@ def dense(
     )
     layers = (first, Silenced(hidden_drop), second) if hidden_drop else (first, second)
     model = nn.Sequential(*layers)
-    return stp.DecisionWindow(model, potential="decision") if surrogate else model
+    return stp.DecisionWindow(model, potential=potential) if surrogate else model
 
 
 def convolutional(*, channels: tuple[int, int] = (16, 32), hidden_drop: float = 0.0) -> nn.Module:
