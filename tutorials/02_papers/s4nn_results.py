@@ -57,7 +57,7 @@ def title(run: dict) -> str:
     """What distinguishes a run, in words."""
     own = run["settings"]
     if own.get("idea"):
-        return own["idea"]
+        return own["idea"] + (f"; {own['images']:,} images" if own.get("images") else "")
     text = "rule " + own["rule"] if own["rule"] != "paper" else "the paper's rule"
     if own["beta"] is not None:
         text += f", beta {own['beta']:g}"
