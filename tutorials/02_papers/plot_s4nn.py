@@ -264,7 +264,7 @@ plt.show()
 # Jitter
 # ------
 # Every input spike moved by a random number of steps. Relative order carries the information, so
-# accuracy falls slowly.
+# accuracy hardly falls.
 
 jitter = (0, 16, 32, 64, 128)
 axes = plt.figure(figsize=(6, 3.6), layout="constrained").subplots()
