@@ -63,6 +63,12 @@ PAPERS = (
                 "s4nn/fashion-mnist_rule_A_1000_*epochs*_seed?.json",
                 FIRST_SPIKE,
             ),
+            Row(
+                "1440-64-2, Caltech faces and motorbikes, five splits",
+                "99.2 %",
+                "s4nn/caltech_faces.json",
+                ("mean.strict",),
+            ),
         ),
     ),
     Paper(
