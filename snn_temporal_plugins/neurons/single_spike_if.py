@@ -15,6 +15,8 @@ from .single_spike_times import Rule, SpikeTimes
 class _Fire(torch.autograd.Function):
     """Step function whose pseudo-derivative is 1 at the spike and 0 elsewhere."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(v: Tensor, threshold: float) -> Tensor:
         return (v > threshold).to(v.dtype)
@@ -25,12 +27,13 @@ class _Fire(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (spike,) = ctx.saved_tensors
-        return grad * spike, None
+        return grad * ctx.saved_tensors[0], None
 
 
 class _Gate(torch.autograd.Function):
     """Step function with a triangular pseudo-derivative around the threshold."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(v: Tensor, threshold: float, width: float) -> Tensor:
@@ -43,8 +46,7 @@ class _Gate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (gate,) = ctx.saved_tensors
-        return grad * gate, None, None
+        return grad * ctx.saved_tensors[0], None, None
 
 
 class SingleSpikeIFState(NamedTuple):

@@ -297,3 +297,18 @@ def test_repr_tells_the_constants():
     assert repr(stp.SingleSpikeIF(0.9, delay=1)) == "SingleSpikeIF(threshold=0.9, delay=1)"
     text = repr(stp.SingleSpikeIF(0.5, gate="triangle", late_drive=(3, 0.2)))
     assert "gate='triangle', width=0.4, late_drive=(3, 0.2)" in text
+
+
+def test_a_step_can_be_mapped_over_samples_with_its_gradient():
+    neuron, current = stp.SingleSpikeIF(threshold=0.4), torch.rand(6, 5)
+
+    def fire(x):
+        return neuron.step(x, neuron.initial_state(x))[0]
+
+    def value(x):
+        return (fire(x) * x.detach()).sum()
+
+    assert torch.equal(torch.vmap(fire)(current), fire(current))
+    leaf = current.clone().requires_grad_()
+    value(leaf).backward()
+    assert torch.equal(torch.vmap(torch.func.grad(value))(current), leaf.grad)
