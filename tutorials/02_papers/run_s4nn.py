@@ -173,8 +173,8 @@ def file_name(args) -> str:
     )
 
 
-def main() -> None:
-    args = _training.parse(options())
+def run(args, path: Path) -> None:
+    """Train and measure one network; the figures go to ``path``."""
     train = stp.datasets.load(args.data, "train")
     test = stp.datasets.load(args.data, "test")
     if args.validate:
@@ -196,12 +196,16 @@ def main() -> None:
         figures["slacks"] = slacks(training, unseen, test.labels)
     settings = {name: value for name, value in vars(args).items() if name not in ("seed", "name")}
     settings |= {"trained_on": len(train), "source": test.source, "checkpoint": None}
-    path = RESULTS / f"{args.name or file_name(args)}.json"
     _results.save(path, figures, seed=args.seed, **settings)
     for kind in ("plain", "late_drive"):
         shown = ("strict", "strict_silent_wrong", "authors", "silent")
         print(kind, {key: figures[kind][key] for key in shown})
     print(f"written to {path.name}")
+
+
+def main() -> None:
+    args = _training.parse(options())
+    run(args, RESULTS / f"{args.name or file_name(args)}.json")
 
 
 if __name__ == "__main__":
