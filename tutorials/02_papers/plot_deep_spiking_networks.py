@@ -263,24 +263,30 @@ for name in (*AUTHORS, "step_order", "step_final_gate"):
 # few steps single samples teach the first layer noisily; sums over samples, which is what training
 # adds up, are far better. "Equivalent in training" holds for hundreds of steps, or on average.
 
-rows = stored("gradients")
-figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained", sharey=True)
-for axes, stage in zip(panels, ("early", "late"), strict=True):
-    for reset, style in (("none", "o-"), ("zero", "s:")):
-        chosen = [row for row in rows if row["stage"] == stage and row["back_reset"] == reset]
-        for k, colour in enumerate(("#0072B2", "#D55E00", "#009E73")):
-            cosines = [row["cosine"][k] for row in chosen]
-            label = f"layer {k + 1}, residues {'kept' if reset == 'none' else 'zeroed'}"
-            axes.semilogx(
-                [row["steps"] for row in chosen], cosines, style, color=colour, label=label
-            )
-            if reset == "none":
-                sums = [row["cosine_of_sums"][k] for row in chosen]
-                axes.semilogx([row["steps"] for row in chosen], sums, "--", color=colour, lw=0.8)
-    axes.set(xlabel="steps T", title=f"{stage} in training")
-panels[0].set_ylabel("cosine (dashed: of sums, residues kept)")
-panels[1].legend(fontsize=7)
-plt.show()
+
+def show_cosines(rows):
+    _, panels = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained", sharey=True)
+    for axes, stage in zip(panels, ("early", "late"), strict=True):
+        for reset, style in (("none", "o-"), ("zero", "s:")):
+            chosen = [row for row in rows if (row["stage"], row["back_reset"]) == (stage, reset)]
+            steps = [row["steps"] for row in chosen]
+            for k, colour in enumerate(("#0072B2", "#D55E00", "#009E73")):
+                cosines = [row["cosine"][k] for row in chosen]
+                label = f"layer {k + 1}, residues {'kept' if reset == 'none' else 'zeroed'}"
+                axes.semilogx(steps, cosines, style, color=colour, label=label)
+                if reset == "none":
+                    sums = [row["cosine_of_sums"][k] for row in chosen]
+                    axes.semilogx(steps, sums, "--", color=colour, lw=0.8)
+        axes.set(xlabel="steps T", title=f"{stage} in training")
+    panels[0].set_ylabel("cosine (dashed: of sums, residues kept)")
+    panels[1].legend(fontsize=7)
+    plt.show()
+
+
+if rows := stored("gradients"):
+    show_cosines(rows)
+else:
+    print("not run: run_deep_spiking_networks.py gradients --full")
 
 # %%
 # The engine's rule also exists for autograd and any optimiser: ``CountLinear``, ``HerdedErrors``,
