@@ -41,7 +41,7 @@ from s4nn_rules import T_MAX, THRESHOLD
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _training
 
-docs = Path(stp.__file__).parents[1] / "docs"
+docs = Path(s4nn_results.__file__).parents[2] / "docs"
 parser = _training.options("S4NN on MNIST: one spike per neuron, the first one decides.", epochs=3)
 options = _training.parse(parser)
 
