@@ -13,7 +13,7 @@ import torch
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results
 
-ROOT = Path(stp.__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results" / "deep_spiking"
 SIZES = [784, 200, 200, 10]
 RATE = 0.01

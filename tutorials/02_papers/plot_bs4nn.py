@@ -31,6 +31,7 @@ import statistics
 from pathlib import Path
 from types import SimpleNamespace
 
+import bs4nn_rules
 import matplotlib.pyplot as plt
 import torch
 from bs4nn_rules import LATE_DRIVE, T_MAX, Margin
@@ -40,7 +41,7 @@ import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
 options = _training.parse(_training.options("BS4NN: one bit per synapse.", epochs=4))
-docs = Path(stp.__file__).parents[1] / "docs"
+docs = Path(bs4nn_rules.__file__).parents[2] / "docs"
 
 synapse = stp.BinaryLinear(4, 1, scale=2.5)
 synapse.weight.data = torch.tensor([[0.7, -0.1, 0.0, 3.0]])

@@ -28,6 +28,7 @@ from pathlib import Path
 from statistics import mean
 
 import matplotlib.pyplot as plt
+import s4nn_faces
 import torch
 from s4nn_faces import T_MAX, THRESHOLD, drawing, edges, load
 from torch import nn
@@ -36,7 +37,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import snn_temporal_plugins as stp
 from snn_temporal_plugins import _results, _training
 
-docs = Path(stp.__file__).parents[1] / "docs"
+docs = Path(s4nn_faces.__file__).parents[2] / "docs"
 parser = _training.options("S4NN on faces and motorbikes, five splits.", epochs=20)
 parser.add_argument("--hidden", type=int, default=64, help="hidden neurons")
 parser.add_argument("--splits", type=int, default=5, help="random splits")
