@@ -247,6 +247,7 @@ AUTHORS |= {"back_zero": 87.87, "back_random": 3.15, "t5": 4.41, "t20": 2.65}
 print(f"{'variant':<20}{'error %':>9}{'as ReLU':>9}{'authors':>9}{'additions':>11}{'images/s':>10}")
 for name in (*AUTHORS, "step_order", "step_final_gate"):
     if not (rows := stored(f"variants_{name}")):
+        print(f"{name:<20}{'not run':>9}")
         continue
     row = rows[-1]
     additions = sum(row[f"{kind}_additions"] for kind in ("forward", "backward", "update"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import jit
+from ..common.cpu import choose, jit
 
 
 @jit
@@ -29,10 +29,11 @@ def forward(times, kernel, out, first, last):
 @jit
 def take(times, earliest, error, gradient):
     """Give the error to inputs that are the earliest, unless one before has it."""
+    zero = error.dtype.type(0)
     for c in range(error.size):
-        mine = times[c] == earliest[c]
-        gradient[c] = error[c] if mine else error.dtype.type(0)
-        error[c] = error.dtype.type(0) if mine else error[c]
+        share = choose(times[c] == earliest[c], error[c], zero)
+        gradient[c] = share
+        error[c] -= share
 
 
 @jit
