@@ -58,6 +58,8 @@ from .neurons import HerdingReLU as HerdingReLU
 from .neurons import SingleSpikeIF as SingleSpikeIF
 from .neurons import TimedNeuron as TimedNeuron
 from .neurons import TruncatedSpikesWarning as TruncatedSpikesWarning
+from .nir import NotExportableError as NotExportableError
+from .nir import to_nir as to_nir
 from .over_time import OverTime as OverTime
 from .over_time import StaticInput as StaticInput
 from .plugins import NeuronSpec as NeuronSpec

@@ -54,8 +54,8 @@ KNOWN = (
     Problem(
         "snntorch",
         (),
-        "its NIR exporter takes a swapped neuron for a plain LIF neuron, without an error",
-        "do not export swapped models with it",
+        "its NIR exporter takes a swapped neuron for a plain LIF neuron",
+        "snn_temporal_plugins.to_nir(model, input_shape)",
     ),
     Problem(
         "snntorch",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from snn_temporal_plugins import ClockedNeuron, SingleSpikeIF
+from snn_temporal_plugins.nir import nodes
 
 
 class Fire(torch.autograd.Function):
@@ -330,6 +331,18 @@ class CountsCopies(Good):
 
 class NoNorseGradient(NoGradientFromSwap):
     breaks = "check_norse_swap"
+
+
+class OtherShapeInNIR(Good):
+    breaks = "check_nir"
+
+
+@nodes.register
+def _(module: OtherShapeInNIR, shape, dt):
+    import nir
+    import numpy as np
+
+    return [nir.I(r=np.ones(shape[0] + 1))]
 
 
 class FiresAlone(SingleSpikeIF):

@@ -37,7 +37,7 @@ def test_a_good_neuron_passes_everything():
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_each_broken_rule_is_seen_by_its_check(broken):
-    if broken.breaks.startswith(("check_snntorch", "check_norse")):
+    if broken.breaks.startswith(("check_snntorch", "check_norse", "check_nir")):
         pytest.importorskip(broken.breaks.split("_")[1])
     found = {name.__name__: name for _, name, _ in plugins.neuron_checks_generator(broken)}
     with pytest.raises(Exception) as caught:  # noqa: PT011

@@ -6,11 +6,13 @@ import copy
 import io
 import pickle
 import warnings
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ...nir import NotExportableError, to_nir
 from .subject import BATCH, SIZE, Skip, Subject, finite, loop, same, same_states
 
 
@@ -254,3 +256,16 @@ def check_exports(subject: Subject) -> None:
         program = torch.export.export(neuron, (current, *state))
     for a, b in zip(program.module()(current, *state), want, strict=True):
         same(a, b, "exported step")
+
+
+def check_nir(subject: Subject) -> None:
+    """``to_nir`` gives a graph that a file would keep, or refuses with ``NotExportableError``."""
+    if find_spec("nir") is None:
+        raise Skip("nir is not installed")
+    model = nn.Sequential(nn.Linear(SIZE, SIZE), subject.fresh())
+    try:
+        graph = to_nir(model, (SIZE,), lossy=True)
+    except NotExportableError:
+        return
+    read = type(graph).from_dict(graph.to_dict())
+    assert list(read.nodes) == list(graph.nodes), "the graph loses nodes in a file"
