@@ -161,8 +161,8 @@ def _(module: TSSLLIF, shape: Shape, dt: float) -> list[Any]:
 
 @nodes.register
 def _(module: ExactLIF, shape: Shape, dt: float) -> list[Any]:
-    constants = map(number, (module.tau_mem, module.tau_syn, module.threshold))
-    tau_mem, tau_syn, threshold = (_full(shape, value) for value in constants)
+    constants: list[Any] = [module.tau_mem, module.tau_syn, module.threshold]
+    tau_mem, tau_syn, threshold = (_full(shape, number(value)) for value in constants)
     if np.isinf(tau_mem).any():
         raise NotExportableError("does not leak (tau_mem=inf), and NIR's CubaLIF does.")
     return [
