@@ -216,6 +216,7 @@ def main() -> None:
         figures,
         seed=0,
         data=source,
+        threads=chosen.threads,
         seconds=chosen.seconds,
         limit=chosen.limit,
     )

@@ -16,6 +16,9 @@ from snn_temporal_plugins.plugins import registry
 
 TESTS = Path(__file__).parent
 
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    torch.set_num_threads(max(1, torch.get_num_threads() // int(workers)))
+
 
 @pytest.fixture(autouse=True)
 def _seeded():

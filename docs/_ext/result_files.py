@@ -78,7 +78,9 @@ def listing(folder: Path = RESULTS) -> Rows:
 def origin(record: dict[str, Any]) -> str:
     """When, on what and how a result was made."""
     machine = record["machine"]
-    threads = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
+    used = record.get("settings", {}).get("threads", machine["threads"])
+    used = used if isinstance(used, list) else [used]
+    threads = f"{' and '.join(map(str, used))} thread{'s' * (used != [1])}"
     return f"{record['date']}, {machine['processor']}, {threads}: ``{record['command']}``"
 
 

@@ -122,6 +122,8 @@ def test_every_file_is_listed_with_its_command(folder):
     assert len(rows) == 2
     (record, _) = result_files.records("s4nn/*.json", folder)
     assert result_files.origin(record) == "2026-01-02, A, 1 thread: ``python run.py --seed 0``"
+    record["settings"] = {"threads": [1, 2]}  # takes turns with itself
+    assert result_files.origin(record).startswith("2026-01-02, A, 1 and 2 threads: ")
 
 
 def test_nested_figures_become_one_table_for_each_set_of_keys():

@@ -43,6 +43,7 @@ SGD, FSGD = {"order": "event"}, {"order": "event", "update": "fsgd"}
 STEP_SGD = {"order": "step"}
 DECAY = {"decay": True}
 CHOSEN = {"decay": True, "lr": 0.02}  # of all but "sgd" in event order, see SETTINGS
+FINE = {"error_quantum": 0.25}
 TRAINED = {  # how the spiking network learns; "relu" is the factor of the ReLU network's gradient
     "sgd": SGD,
     "fsgd": FSGD,
@@ -51,17 +52,17 @@ TRAINED = {  # how the spiking network learns; "relu" is the factor of the ReLU 
     "relu_double": {"relu": 2.0},
     "sgd_chosen": SGD | DECAY,
     "fsgd_chosen": FSGD | CHOSEN,
-    "step_sgd_chosen": STEP_SGD | CHOSEN,
+    "step_sgd_chosen": STEP_SGD | CHOSEN | FINE,
     "relu_chosen": {"relu": 1.0} | CHOSEN,
 }
 SETTINGS = {  # ideas, on the first 50,000 images; the error is that of the last 10,000
     "step_sgd_decay": STEP_SGD | DECAY,
     "step_sgd_double_decay": STEP_SGD | CHOSEN,
-    "step_sgd_fine": STEP_SGD | CHOSEN | {"error_quantum": 0.25},
+    "step_sgd_fine": STEP_SGD | CHOSEN | FINE,
     "step_sgd_finer": STEP_SGD | CHOSEN | {"error_quantum": 0.1},
     "step_sgd_smooth": STEP_SGD | CHOSEN | {"smooth": True},
-    "step_sgd_fine_smooth": STEP_SGD | CHOSEN | {"error_quantum": 0.25, "smooth": True},
-    "step_sgd_fine_t20": STEP_SGD | CHOSEN | {"error_quantum": 0.25, "num_steps": 20},
+    "step_sgd_fine_smooth": STEP_SGD | CHOSEN | FINE | {"smooth": True},
+    "step_sgd_fine_t20": STEP_SGD | CHOSEN | FINE | {"num_steps": 20},
     "step_sgd_t20": STEP_SGD | CHOSEN | {"num_steps": 20},
     "step_sgd_final_gate": STEP_SGD | CHOSEN | {"gate": "final"},
     "step_fsgd_double_decay": {"order": "step", "update": "fsgd"} | CHOSEN,
@@ -70,7 +71,7 @@ SETTINGS = {  # ideas, on the first 50,000 images; the error is that of the last
     "sgd_decay": SGD | DECAY,
     "sgd_half_decay": SGD | DECAY | {"lr": 0.005},
     "sgd_double_decay": SGD | CHOSEN,
-    "sgd_fine": SGD | DECAY | {"error_quantum": 0.25},
+    "sgd_fine": SGD | DECAY | FINE,
     "fsgd_decay": FSGD | DECAY,
     "fsgd_double_decay": FSGD | CHOSEN,
 }
