@@ -46,7 +46,7 @@ def sizes(count, floors, many, floors_of_many):
 
 
 def train(model, run, loss, *, code, count, batch, rate, backward=torch.Tensor.backward, epochs=1):
-    """One epoch (or more) on real digits; accuracy on digits that were not seen."""
+    """One epoch (or more) on real digits; accuracy on digits that were not seen, and decisions."""
     images, labels = digits("train", count)
     optimizer = torch.optim.Adam(model.parameters(), rate)
     for _ in range(epochs):
@@ -58,7 +58,8 @@ def train(model, run, loss, *, code, count, batch, rate, backward=torch.Tensor.b
             backward(value)
             optimizer.step()
     assert all(torch.isfinite(p).all() for p in model.parameters())
-    return accuracy(model, run, code=code)
+    right, _, decided = accuracy(model, run, code=code)
+    return right, decided
 
 
 def accuracy(model, run, *, code, count=400):
@@ -69,3 +70,9 @@ def accuracy(model, run, *, code, count=400):
     times = stp.first_spike_times(spikes)
     decided = MARGIN.predict(times, potential=potential)
     return (decided == labels).double().mean().item(), times, decided
+
+
+def answer_alike(one, other, run, *, code, count=100):
+    """Whether the output spikes of two models come at the same times."""
+    times = [accuracy(model, run, code=code, count=count)[1] for model in (one, other)]
+    return torch.equal(*times)
