@@ -68,7 +68,9 @@ def reset_torch(gallery_conf, fname):
     """Give every script the same start."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    warnings.filterwarnings("default")
+    warnings.resetwarnings()
+    for kind in (DeprecationWarning, PendingDeprecationWarning):  # as Python itself does
+        warnings.simplefilter("ignore", kind)
 
 
 sphinx_gallery_conf = {

@@ -1,4 +1,4 @@
-"""What a page must have: a text for every image. A warning fails the build (``-W``)."""
+"""Pages have a text for every image and no warning in any output, or the build fails (``-W``)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from docutils import nodes
 from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
+WARNED = re.compile(r"\.py:\d+: \w*Warning: .*")  # as Python prints it, with the file
 THUMBNAIL = re.compile(r"(.*)/images/thumb/sphx_glr_(\w+)_thumb\.\w+")
 
 
@@ -29,12 +30,20 @@ def name_thumbnail(node: nodes.Element, titles: dict[str, nodes.title]) -> None:
         node["alt"] = titles["/".join(found.groups())].astext()
 
 
+def warnings_shown(doctree: nodes.document) -> list[tuple[nodes.literal_block, str]]:
+    """Blocks of output in which a script warned, and what."""
+    blocks = doctree.findall(nodes.literal_block)
+    return [(block, found[0]) for block in blocks if (found := WARNED.search(block.astext()))]
+
+
 def check(app: Any, doctree: nodes.document, name: str) -> None:
-    """Warn about every image of a page that has no text."""
+    """Warn about images without a text and about scripts that warned."""
     for node in silent_images(doctree):
         name_thumbnail(node, app.env.titles)
     for node in silent_images(doctree):
         logger.warning("%s: the image %s has no alt text", name, node.get("uri"), location=node)
+    for block, text in warnings_shown(doctree):
+        logger.warning("%s: its script warns: %s", name, text, location=block)
 
 
 def setup(app: Any) -> dict[str, bool]:

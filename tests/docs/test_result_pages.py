@@ -189,6 +189,16 @@ def test_images_without_a_text_are_found():
     assert [image["uri"] for image in page_checks.silent_images(page)] == ["b.png"]
 
 
+def test_scripts_that_warn_are_found():
+    page = nodes.Element()
+    shown = "a/b.py:3: SilentLayerWarning: all 1 neurons\n  return x"
+    page += [nodes.literal_block(text=text) for text in (shown, "Warning: none")]
+    for block, text in zip(page, (shown, "Warning: none"), strict=True):
+        block += nodes.Text(text)
+    (found,) = page_checks.warnings_shown(page)
+    assert found == (page[0], ".py:3: SilentLayerWarning: all 1 neurons")
+
+
 def test_thumbnails_are_named_by_the_title_of_their_page():
     image = nodes.image(uri="auto/01_basics/images/thumb/sphx_glr_plot_a_thumb.png")
     page_checks.name_thumbnail(image, {})

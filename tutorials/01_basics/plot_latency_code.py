@@ -43,8 +43,7 @@ print(f"{int(fired.sum())} of {times.numel()} pixels fire, the first at step {ti
 # The image, its spike times, and the same spikes as a raster. Most of the digit is as bright as can
 # be and arrives in the first few steps; its soft edge follows over the rest of the window.
 
-late = plt.get_cmap("viridis_r").copy()
-late.set_bad("0.88")
+late = plt.get_cmap("viridis_r").with_extremes(bad="0.88")
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.3), layout="constrained")
 left.imshow(image, cmap="gray")
 left.set_title("image (grey levels)")

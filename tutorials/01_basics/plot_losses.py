@@ -122,7 +122,8 @@ def learn(loss):
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.7)
     for _ in range(EPOCHS):
         for batch in torch.randperm(len(train_times)).split(32):
-            out, potential = net(train_times[batch])
+            with stp.set_validation(False):  # outputs may all be silent at first: no warning
+                out, potential = net(train_times[batch])
             optimizer.zero_grad()
             loss(out, train_labels[batch], potential=potential).backward()
             optimizer.step()

@@ -82,7 +82,7 @@ print(f"10,000 random problems: {'all equal' if equal else 'DIFFERENT'}, {silent
 
 thresholds = torch.linspace(0.05, 2.0, 200)
 gains = torch.linspace(0.3, 4.0, 200)
-with torch.no_grad():
+with torch.no_grad(), stp.set_validation(False):  # silence is no mistake here: no warning
     by_threshold = [stp.Timed(fc, stp.SingleSpikeIF(float(x)), t_max=T)(times) for x in thresholds]
     by_gain = []
     for gain in gains:
@@ -115,7 +115,7 @@ plt.show()
 
 with torch.no_grad():
     fc.weight.data = 2 * weights
-    exact = stp.Timed(fc, stp.ExactLIF(tau_mem=8.0, tau_syn=4.0, max_spikes=5), t_max=float(T))
+    exact = stp.Timed(fc, stp.ExactLIF(tau_mem=8.0, tau_syn=4.0), t_max=float(T))
     times_exact = exact(times)[0, 0]
     leaky = stp.TSSLLIF(tau_mem=8.0, tau_syn=4.0, output="spikes")
     spikes_leaky, _ = leaky(4.0 * fc(train))

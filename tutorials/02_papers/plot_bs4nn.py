@@ -73,16 +73,17 @@ def after_epoch(epoch):
     return {"flipped": flipped.double().mean().item()}
 
 
-history = _training.fit(
-    run.step,
-    part.pixels,
-    part.labels,
-    epochs=options.epochs,
-    batch_size=64,
-    seed=options.seed,
-    after_epoch=after_epoch,
-    title="BS4NN",
-)
+with stp.set_validation(False):  # outputs may all be silent at first: no warning
+    history = _training.fit(
+        run.step,
+        part.pixels,
+        part.labels,
+        epochs=options.epochs,
+        batch_size=64,
+        seed=options.seed,
+        after_epoch=after_epoch,
+        title="BS4NN",
+    )
 
 lit = (part.pixels.flatten(1) > 0).any(0)  # pixels that are always black teach nothing
 traces = torch.stack([weights[:, lit].flatten()[::4001] for weights in snapshots])
