@@ -134,6 +134,8 @@ def nodes(module: nn.Module, shape: Shape, dt: float) -> list[Any]:
 def _(module: SingleSpikeIF, shape: Shape, dt: float) -> list[Any]:
     if module.delay:
         raise NotExportableError("acts a step after its input, and NIR's IF at once; use delay=0.")
+    if module.late_drive is not None:
+        raise NotExportableError("has a late_drive, a current that starts at a step; leave it out.")
     return [
         _library().IF(
             r=_full(shape, 1 / dt),

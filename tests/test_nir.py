@@ -163,6 +163,7 @@ def test_exact_lif_needs_lossy_and_keeps_its_equations():
         (nn.Sequential(nn.MaxPool2d(2)), r"0 \(MaxPool2d\) has no counterpart"),
         (nn.Sequential(stp.FirstSpikePool2d(2)), "passes the earliest spike"),
         (stp.SingleSpikeIF(delay=1), "delay=0"),
+        (stp.SingleSpikeIF(late_drive=(3, 1.0)), "late_drive"),
         (nn.Flatten(0), "everything but the batch"),
         (nn.AvgPool2d(2, ceil_mode=True), "cannot say"),
     ],
