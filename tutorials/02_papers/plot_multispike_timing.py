@@ -223,7 +223,7 @@ plt.show()
 # -----------------------
 # Test sets, after the last epoch; mean and range over the seeds. Every row is a run of
 # ``run_multispike.py``; its settings are in its result file. *First spike*: output neurons fire
-# once and the earliest decides. Networks have 400 hidden neurons where nothing else is said; that of
+# once and the earliest decides. Networks have 400 hidden neurons (Yin-Yang: 120); that of
 # Fashion-MNIST, whose grey levels matter, has 800, 32 levels instead of 16, and pixels above 10 of
 # 255 spike instead of those above 60 (chosen on validation images).
 

@@ -276,8 +276,8 @@ for network_name, row in speed["figures"].items():
 # ------------------------
 # ``run_tssl_bp.py cifar-paper`` trains the paper's network for CIFAR-10 (88.98 % there, in 150
 # epochs), ``cifar-small`` a reduced one on two of its batches. Neither has been run to the end
-# here: with the settings of the authors' program the reduced one falls silent as it learns, which is
-# not cured yet. Time on one core if training goes at the rate of the MNIST network above, by
+# here: with the settings of the authors' program the reduced one falls silent as it learns; there
+# is no cure yet. Time on one core if training goes at the rate of the MNIST network above, by
 # multiply-adds of a forward pass:
 
 
