@@ -58,6 +58,12 @@ PAPERS = (
                 FIRST_SPIKE,
             ),
             Row(
+                "rule A, two convolutions (16C5-P2-32C5-P2-10)",
+                "",
+                "s4nn/mnist_rule_A_conv_*epochs_seed?.json",
+                FIRST_SPIKE,
+            ),
+            Row(
                 "784-1000-10, Fashion-MNIST, rule A",
                 "88.0 %",
                 "s4nn/fashion-mnist_rule_A_1000_*epochs*_seed?.json",
