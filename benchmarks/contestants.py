@@ -7,6 +7,7 @@ their own rule, and the steps that are timed move them by next to nothing.
 """
 
 import sys
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from s4nn_program import Program
 T_MAX, THRESHOLD, INPUTS, CLASSES = 256, 100.0, 784, 10
 
 
-class Contestant:
+class Contestant(ABC):
     """A model, the rule it learns by and the way it reads images."""
 
     one_by_one = False  #: knows no batches
@@ -34,14 +35,17 @@ class Contestant:
             model.parameters(), 1e-6, fused=True
         )
 
+    @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Images as this model reads them."""
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return what it minimises, unless it has a way to ``train`` of its own."""
+        raise TypeError(f"{type(self).__name__} has no loss: it trains in its own way")
 
+    @abstractmethod
     def classify(self, inputs: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Predicted classes of encoded images."""
 
     def rule(self) -> torch.optim.Optimizer:
         """What it learns with; the steps that are timed take a fused Adam."""
@@ -180,8 +184,9 @@ class Rate(Contestant):
     def encode(self, images: Tensor) -> Tensor:
         return stp.spike_train(stp.latency(images, self.steps), self.steps)
 
+    @abstractmethod
     def counts(self, train: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Return the numbers of output spikes."""
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(self.counts(inputs), labels)

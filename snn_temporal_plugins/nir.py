@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from functools import singledispatch
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from . import _checks
+from .neurons.base import ClockedNeuron
 from .neurons.exact_lif import ExactLIF
 from .neurons.exact_lif_dynamics import number
 from .neurons.herding import HerdingQuantizer, HerdingReLU
@@ -22,9 +22,15 @@ from .neurons.tssl_lif import TSSLLIF
 from .over_time import OverTime
 from .pooling import FirstSpikePool2d, SumPool2d
 from .synapses.binary import BinaryConv2d, BinaryLinear
+from .to_timed import leaves
 
 METADATA = "snn_temporal_plugins"  # key of a node's metadata under which the module is described
 NEVER = -1e9  # potential from which no input leads back to the threshold
+
+HINT = "see snn_temporal_plugins.nir.nodes.register."
+LOSSY: dict[type, str] = {
+    ExactLIF: "fires between the steps, which NIR's CubaLIF does not; lossy=True exports it as one."
+}
 
 Shape = tuple[int, ...]
 _RESHAPING = (nn.Linear, nn.Conv2d, BinaryLinear, BinaryConv2d, SumPool2d, nn.AvgPool2d)
@@ -98,16 +104,12 @@ def to_nir(model: nn.Module, input_shape: Shape, *, lossy: bool = False, dt: flo
     _checks.positive("to_nir", "dt", dt)
     shape: Shape = tuple(_checks.integer("to_nir", "input_shape", n, 1) for n in input_shape)
     named: dict[str, Any] = {"input": nir.Input({"input": np.array(shape)})}
-    for name, module in _leaves(model):
+    for path, layer in leaves("model", model):
+        name, module = path.removeprefix("model."), _inside(layer)
         try:
-            made = nodes(module, shape, dt)
+            made = _made(module, shape, dt, lossy)
         except NotExportableError as reason:
-            raise NotExportableError(f"to_nir: {_title(name, module)} {reason}") from None
-        if isinstance(module, ExactLIF) and not lossy:
-            raise NotExportableError(
-                f"to_nir: {_title(name, module)} fires between the steps, which NIR's CubaLIF does "
-                "not; lossy=True exports it as one."
-            )
+            raise NotExportableError(f"to_nir: {name} ({type(module).__name__}) {reason}") from None
         for k, node in enumerate(made):
             node.metadata = {METADATA: json.dumps({"module": repr(module), "dt": dt})}
             named[name if k == 0 else f"{name}_psc"] = node
@@ -125,9 +127,7 @@ def nodes(module: nn.Module, shape: Shape, dt: float) -> list[Any]:
     raises :class:`NotExportableError` with the rest of the sentence "<module> ..." where there is
     no counterpart.
     """
-    raise NotExportableError(
-        "has no counterpart in NIR that is known; see snn_temporal_plugins.nir.nodes.register."
-    )
+    raise NotExportableError(f"has no counterpart in NIR that is known; {HINT}")
 
 
 @nodes.register
@@ -201,6 +201,9 @@ def _(module: Any, shape: Shape, dt: float) -> list[Any]:
 @nodes.register(nn.Conv2d)
 @nodes.register(BinaryConv2d)
 def _(module: Any, shape: Shape, dt: float) -> list[Any]:
+    rows, columns = module.weight.shape[2:]
+    if getattr(module, "padding_mode", "zeros") != "zeros" or module.groups > 1 or rows != columns:
+        raise NotExportableError("must have zero padding, one group and a square kernel for NIR.")
     weight, bias = _weights(module)
     return [
         _library().Conv2d(
@@ -262,24 +265,27 @@ def _weights(module: Any) -> tuple[np.ndarray, np.ndarray]:
     weight = (module.weight if effective is None else effective()[0]).detach()
     bias = getattr(module, "bias", None)
     bias = weight.new_zeros(len(weight)) if bias is None else bias.detach()
-    return _array(weight), _array(bias)
+    return weight.cpu().float().numpy().copy(), bias.cpu().float().numpy().copy()
 
 
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.cpu().float().numpy().copy()
-
-
-def _leaves(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Names and modules of nested containers, in order; wrappers and hosts are looked through."""
-    if isinstance(module, nn.Sequential):  # norse's SequentialState is one
-        for key, child in module.named_children():
-            yield from _leaves(child, f"{name}.{key}" if name else key)
-        return
+def _inside(module: nn.Module) -> nn.Module:
+    """What computes in a wrapper or in a host class."""
     if isinstance(module, OverTime):
-        module = module.module
-    for inside in ("lifted_module", "core"):  # of norse's Lift, of host classes
-        module = getattr(module, inside, module)
-    yield name or "neuron", module
+        return module.module
+    core = getattr(module, "core", None)
+    return core if isinstance(core, ClockedNeuron) else module
+
+
+def _made(module: nn.Module, shape: Shape, dt: float, lossy: bool) -> list[Any]:
+    """Nodes of a module whose class, or the class it inherits its computation from, is known."""
+    kind = next(kind for kind in type(module).__mro__ if kind in nodes.registry)
+    for method in ("forward", "step"):
+        own = getattr(type(module), method, None) is not getattr(kind, method, None)
+        if own and kind is not object:
+            raise NotExportableError(f"has a {method} of its own, unlike {kind.__name__}; {HINT}")
+    if kind in LOSSY and not lossy:
+        raise NotExportableError(LOSSY[kind])
+    return nodes(module, shape, dt)
 
 
 def _shape_behind(module: nn.Module, shape: Shape) -> Shape:
@@ -291,7 +297,3 @@ def _shape_behind(module: nn.Module, shape: Shape) -> Shape:
     weight = next(module.parameters(), torch.empty(0))
     with torch.no_grad():
         return tuple(module(weight.new_zeros(1, *shape)).shape[1:])
-
-
-def _title(name: str, module: nn.Module) -> str:
-    return f"{name} ({type(module).__name__})"

@@ -70,7 +70,7 @@ def to_timed(
     """
     layers: list[nn.Module] = []
     synapse: tuple[str, nn.Module] | None = None
-    for name, module in _leaves("model", model):
+    for name, module in leaves("model", model):
         neuron = _single_spike(module)
         if neuron is not None and synapse is not None:
             layers.append(Timed(synapse[1], neuron, t_max=t_max, **options))
@@ -94,12 +94,13 @@ def to_timed(
     return nn.Sequential(*layers).train(model.training)
 
 
-def _leaves(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def leaves(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Names and modules of nested containers, in order; norse's ``Lift`` is looked through."""
     module = getattr(module, "lifted_module", module)
     if isinstance(module, nn.Sequential):  # norse's SequentialState is one
-        for key, child in module.named_children():
-            yield from _leaves(f"{name}.{key}", child)
+        for key, child in module._modules.items():  # named_children() drops a module's second use
+            assert child is not None
+            yield from leaves(f"{name}.{key}", child)
     else:
         yield name, module
 

@@ -156,14 +156,38 @@ def test_exact_lif_needs_lossy_and_keeps_its_equations():
         stp.to_nir(stp.ExactLIF(float("inf"), 4.0), (2,), lossy=True)
 
 
+class Doubled(stp.SingleSpikeIF):
+    """Not the neuron that its base class is."""
+
+    def step(self, current, state):
+        return super().step(2 * current, state)
+
+
+def test_a_module_in_two_places_is_two_nodes():
+    unit = stp.SingleSpikeIF()
+    model = nn.Sequential(nn.Linear(2, 3), unit, nn.Linear(3, 2), unit)
+    assert list(stp.to_nir(model, (2,)).nodes) == ["input", "0", "1", "2", "3", "output"]
+    assert len(stp.to_timed(model, t_max=8)) == 2
+
+
+def test_a_subclass_that_computes_alike_is_exported():
+    class Named(stp.SingleSpikeIF):
+        pass
+
+    assert type(stp.to_nir(Named(), (2,)).nodes["model"]) is nir.IF
+
+
 @pytest.mark.parametrize(
     ("module", "reason"),
     [
-        (stp.HerdingReLU(), r"neuron \(HerdingReLU\) fires signed or several"),
+        (stp.HerdingReLU(), r"model \(HerdingReLU\) fires signed or several"),
         (nn.Sequential(nn.MaxPool2d(2)), r"0 \(MaxPool2d\) has no counterpart"),
         (nn.Sequential(stp.FirstSpikePool2d(2)), "passes the earliest spike"),
         (stp.SingleSpikeIF(delay=1), "delay=0"),
         (stp.SingleSpikeIF(late_drive=(3, 1.0)), "late_drive"),
+        (nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"), "zero padding"),
+        (nn.Conv2d(1, 2, (1, 3)), "square kernel"),
+        (Doubled(), r"Doubled\) has a step of its own, unlike SingleSpikeIF"),
         (nn.Flatten(0), "everything but the batch"),
         (nn.AvgPool2d(2, ceil_mode=True), "cannot say"),
     ],

@@ -165,10 +165,11 @@ def test_public_names_say_what_they_take_and_return(name):
     assert plain or "Examples" in found, "no example"
 
 
-@pytest.mark.parametrize("name", sorted(PUBLIC))
+CONSTANTS = {name for name, thing in PUBLIC.items() if isinstance(thing, str | int | float)}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC.keys() - CONSTANTS))
 def test_public_names_stand_in_the_api_pages(name):
-    if isinstance(PUBLIC[name], str | int | float):
-        pytest.skip("a constant")
     listed = re.findall(r"^   ([\w.]+)$", (ROOT / "docs/api/index.rst").read_text(), re.MULTILINE)
     assert name in listed
 

@@ -18,6 +18,7 @@ rule        neurons                       error                          optimis
 rivals: a network of the same shape and binarisation without time (BNN).
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -58,7 +59,7 @@ def shifted(images: Tensor, reach: int) -> Tensor:
     return padded[torch.arange(len(images))[:, None, None], 0, rows, columns].unsqueeze(1)
 
 
-class Run:
+class Run(ABC):
     """A network, its optimiser, its schedule, and the running average of its weights.
 
     Parameters
@@ -79,13 +80,13 @@ class Run:
         average = get_ema_multi_avg_fn(options.average)
         self.average = AveragedModel(self.network, multi_avg_fn=average)
 
+    @abstractmethod
     def build(self) -> nn.Sequential:
         """Return the network."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(self, images: Tensor, labels: Tensor) -> Tensor:
         """Fill the gradients; returns the predicted classes."""
-        raise NotImplementedError
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Train on one batch; returns how many samples were right before."""
