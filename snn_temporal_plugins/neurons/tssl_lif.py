@@ -227,13 +227,15 @@ class TSSLLIF(ClockedNeuron):
     ) -> tuple[Tensor, TSSLState | TSSLSpikeState]:
         """Run over time: ``current [T, B, ...]`` to outputs ``[T, B, ...]`` and the last state."""
         current = _single(_checks.current("TSSLLIF", current))
-        if state is None:
-            state = self.initial_state(current[0])
-        *synaptic, v, a = _checks.state("TSSLLIF", state, self.State, current)
-        for i in synaptic:
+        i, v, a = None, None, None
+        if state is not None:
+            *synaptic, v, a = _checks.state("TSSLLIF", state, self.State, current)
+            i = synaptic[0] if synaptic else None
+        filtered = self.output == "spikes"
+        if filtered:
             current = psc_filter(current, self.tau_syn, i, backend=self._backend(current))
         run = self._run(current, v, a)
-        last = [current[-1]] if synaptic else []
+        last = [current[-1]] if filtered else []
         return run.out, self.State(*last, run.v, run.a)
 
     def static(self, current: Tensor, num_steps: int) -> tuple[Tensor, TSSLState | TSSLSpikeState]:
@@ -243,10 +245,9 @@ class TSSLLIF(ClockedNeuron):
         see :class:`~snn_temporal_plugins.StaticInput`.
         """
         current = _single(current)
-        steps = torch.arange(1, num_steps + 1, dtype=current.dtype, device=current.device)
-        scale = 1 - (1 - 1 / self.tau_syn) ** steps
-        zero = torch.zeros_like(current)
-        run = self._run(current.unsqueeze(0), zero, zero, scale)
+        keep = 1 - 1 / self.tau_syn
+        scale = current.new_tensor([1 - keep**step for step in range(1, num_steps + 1)])
+        run = self._run(current.unsqueeze(0), None, None, scale)
         last = [scale[-1] * current] if self.output == "spikes" else []
         return run.out, self.State(*last, run.v, run.a)
 
@@ -260,14 +261,21 @@ class TSSLLIF(ClockedNeuron):
     def _backend(self, current: Tensor) -> str:
         return _backends.on(self.backend, self._chosen, current)
 
-    def _run(self, x: Tensor, v: Tensor, a: Tensor, scale: Tensor | None = None) -> Run:
+    def _run(
+        self, x: Tensor, v: Tensor | None, a: Tensor | None, scale: Tensor | None = None
+    ) -> Run:
+        """Run from the state ``(v, a)``, from rest without one."""
         if self._backend(x) == "numba":
             from ..kernels.tssl_lif.op import run
 
-            return run(x, v, a, self.rule, scale)
+            rest = x.new_empty(0)
+            return run(x, rest if v is None else v, rest if a is None else a, self.rule, scale)
         if scale is not None:
-            x = scale.view(-1, *[1] * v.dim()) * x
-        return Run(*Reference.apply(x, v, a, self.rule))
+            x = scale.view(-1, *[1] * (x.dim() - 1)) * x
+        zero = torch.zeros_like(x[0])
+        return Run(
+            *Reference.apply(x, zero if v is None else v, zero if a is None else a, self.rule)
+        )
 
 
 def _single(current: Tensor) -> Tensor:

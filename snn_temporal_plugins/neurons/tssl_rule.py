@@ -111,18 +111,18 @@ class Reference(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         u, psc, v0 = ctx.saved_tensors
-        return *adjoint(complete(grads, u, len(u)), u, psc, v0, ctx.rule), None
+        grads = complete(grads, u, len(u), torch.zeros_like(v0))
+        return *adjoint(grads, u, psc, v0, ctx.rule), None
 
 
 def complete(
-    grads: tuple[Tensor | None, ...], like: Tensor, steps: int
+    grads: tuple[Tensor | None, ...], like: Tensor, steps: int, zero: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients on output, potential and PSC, zero where nothing came back.
 
-    ``like [T, ...]`` tells the shape of a step.
+    ``like [T, ...]`` tells the shape of a step; ``zero`` is the zero of potential and PSC.
     """
     out, v, a = grads
-    zero = torch.zeros_like(like[0]) if v is None or a is None else like
     return (
         like.new_zeros(steps, *like.shape[1:]) if out is None else out,
         zero if v is None else v,

@@ -27,17 +27,22 @@ def _stamp() -> str:
 _STAMP = _stamp()
 
 
-def jit(function: Any) -> Any:
+def jit(function: Any, **options: Any) -> Any:
     """Compile without the interpreter lock, and keep the result on disk.
 
     numba compiles anew when the file of the function has changed; kernels also hold code of other
     files, so here any change of any kernel counts.
     """
-    compiled = njit(nogil=True, cache=True, error_model="numpy")(function)
+    compiled = njit(nogil=True, cache=True, error_model="numpy", **options)(function)
     file = getattr(compiled._cache, "_cache_file", None)  # none if nothing can be written
     if file is not None:
         file._source_stamp = _STAMP
     return compiled
+
+
+def fused(function: Any) -> Any:
+    """Like :func:`jit`; a product and the sum behind it may become one instruction."""
+    return jit(function, fastmath={"contract"})
 
 
 class _Announcement(event.Listener):

@@ -3,6 +3,9 @@
 Arrays are ``[T, N]``, time first. Every function works on one block of columns, in pieces small
 enough for the first-level cache, so that each value is read once and written once. The sums of
 a column run over time alone: any number of threads gives the same bits.
+
+An empty array in place of a state, or of a gradient on one, stands for zeros; in place of a
+result, for one that nobody wants.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from ..common.cpu import jit
+from ..common.cpu import fused, jit
 
 PIECE = 512  # columns
 
@@ -23,20 +26,19 @@ def bell(z):
     raise NotImplementedError("compiled only")
 
 
-@overload(bell, jit_options={"error_model": "numpy"})
+@overload(bell, jit_options={"error_model": "numpy", "fastmath": {"contract"}})
 def _bell(z):
     """In float32 as ``1 / (4 cosh(z/2)^2)`` by a series without branches, which vectorises."""
     if z != types.float32:
         return lambda z: 0.25 / math.cosh(0.5 * z) ** 2
-    c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12 = (
-        np.float32(1 / math.factorial(2 * k)) for k in range(1, 13)
-    )
-    quarter, one = np.float32(0.25), np.float32(1)
+    c1, c2, c3, c4, c5, c6, c7, c8 = (np.float32(1 / math.factorial(2 * k)) for k in range(1, 9))
+    quarter, one, two = np.float32(0.25), np.float32(1), np.float32(2)
 
     def series(z):
-        w = quarter * z * z
-        c = c8 + w * (c9 + w * (c10 + w * (c11 + w * c12)))
-        c = one + w * (c1 + w * (c2 + w * (c3 + w * (c4 + w * (c5 + w * (c6 + w * (c7 + w * c)))))))
+        w = (quarter * z) * (quarter * z)
+        c = c4 + w * (c5 + w * (c6 + w * (c7 + w * c8)))
+        c = one + w * (c1 + w * (c2 + w * (c3 + w * c)))  # cosh(z/4)
+        c = two * (c * c) - one
         return quarter / (c * c)
 
     return series
@@ -61,13 +63,22 @@ def forward_step(x, scale, v, a, theta_m, theta_s, threshold, psc, spikes, u):
 
 
 @jit
+def put(values, low, high, piece):
+    """Copy columns ``low ... high - 1`` into a piece."""
+    if values.size:
+        piece[:] = values[low:high]
+    else:
+        piece[:] = 0
+
+
+@jit
 def forward(x, scale, v0, a0, theta_m, theta_s, threshold, put_spikes, out, v, a, first, last):
     """Run columns ``first ... last - 1`` over all steps; ``x`` has one row if it is static."""
     for low in range(first, last, PIECE):
         high = min(low + PIECE, last)
         level, trace = v[low:high], a[low:high]
-        level[:] = v0[low:high]
-        trace[:] = a0[low:high]
+        put(v0, low, high, level)
+        put(a0, low, high, trace)
         for t in range(len(out)):
             current, result = x[t if len(x) > 1 else 0, low:high], out[t, low:high]
             constants = theta_m, theta_s, threshold
@@ -77,7 +88,7 @@ def forward(x, scale, v0, a0, theta_m, theta_s, threshold, put_spikes, out, v, a
                 forward_step(current, scale[t], level, trace, *constants, result, None, None)
 
 
-@jit
+@fused
 def backward_step(g, u, before, limit, psc, carry, total, rule, grad):
     """Gradient on the currents of one step; ``carry`` and ``total`` go one step back.
 
@@ -101,43 +112,49 @@ def backward_step(g, u, before, limit, psc, carry, total, rule, grad):
 
 
 @jit
-def backward(g, x, v0, a0, static, scale, neuron, rule, carry, total, grad, first, last):
+def backward(
+    g, x, v0, a0, static, scale, neuron, rule, grad_v, grad_a, grad, grad_v0, grad_a0, first, last
+):
     """Gradients of columns ``first ... last - 1``; on a static current their sum.
 
     The potentials and PSCs of a piece are computed once more, by the constants ``neuron`` of
-    the forward pass. ``carry`` and ``total`` enter as the gradients on the last state and leave
-    as those on the first.
+    the forward pass. ``grad_v`` and ``grad_a`` are the gradients on the last state, ``grad_v0``
+    and ``grad_a0`` become those on the first.
     """
     theta_m, theta_s, threshold = neuron
     keep_v, everywhere = x.dtype.type(1) - theta_m, x.dtype.type(np.inf)
     steps = len(g)
     u, psc = np.empty((steps, PIECE), x.dtype), np.empty((steps, PIECE), x.dtype)
-    state, piece = np.empty((2, PIECE), x.dtype), np.empty(PIECE, x.dtype)
+    pieces = np.empty((6, PIECE), x.dtype)
     for low in range(first, last, PIECE):
         high = min(low + PIECE, last)
         n = high - low
-        v, a = state[0, :n], state[1, :n]
-        v[:] = v0[low:high]
-        a[:] = a0[low:high]
+        v, a, start = pieces[0, :n], pieces[1, :n], pieces[2, :n]
+        carry, total, piece = pieces[3, :n], pieces[4, :n], pieces[5, :n]
+        put(v0, low, high, start)
+        put(a0, low, high, a)
+        put(grad_v, low, high, carry)
+        put(grad_a, low, high, total)
+        v[:] = start
         for t in range(steps):
             current = x[0 if static else t, low:high]
             forward_step(
                 current, scale[t], v, a, theta_m, theta_s, threshold, psc[t, :n], None, u[t, :n]
             )
-        for j in range(low, high):
+        for j in range(n):
             carry[j] /= keep_v
         if static:
             grad[0, low:high] = 0
         for t in range(steps - 1, -1, -1):
-            target = piece[:n] if static else grad[t, low:high]
+            target = piece if static else grad[t, low:high]
             backward_step(
                 g[t, low:high],
                 u[t, :n],
-                u[t - 1, :n] if t else v0[low:high],
+                u[t - 1, :n] if t else start,
                 threshold if t else everywhere,
                 psc[t, :n],
-                carry[low:high],
-                total[low:high],
+                carry,
+                total,
                 rule,
                 target,
             )
@@ -145,8 +162,10 @@ def backward(g, x, v0, a0, static, scale, neuron, rule, carry, total, grad, firs
                 gathered = grad[0, low:high]
                 for j in range(n):
                     gathered[j] += scale[t] * target[j]
-        for j in range(low, high):
-            carry[j] *= keep_v
+        if grad_v0.size:
+            for j in range(n):
+                grad_v0[low + j] = carry[j] * keep_v
+            grad_a0[low:high] = total
 
 
 @jit

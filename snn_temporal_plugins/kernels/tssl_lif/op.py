@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,15 +22,21 @@ def _scalar(tensor: Tensor) -> type[np.floating]:
 
 def _rows(tensor: Tensor) -> np.ndarray:
     """``[T, ...]`` as a plain array ``[T, N]``."""
-    return tensor.detach().contiguous().flatten(1).numpy()
+    array = tensor.detach().contiguous().numpy()
+    return array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().flatten().numpy()
+    return tensor.detach().contiguous().numpy().reshape(-1)
 
 
-def _scales(scale: Tensor | None, steps: int, like: Tensor) -> np.ndarray:
-    return (like.new_ones(steps) if scale is None else scale.detach()).numpy()
+@cache
+def _ones(steps: int, number: type[np.floating]) -> np.ndarray:
+    return np.ones(steps, number)
+
+
+def _scales(scale: Tensor | None, steps: int, number: type[np.floating]) -> np.ndarray:
+    return _ones(steps, number) if scale is None else scale.detach().numpy()
 
 
 def _run(
@@ -50,25 +58,24 @@ def _run(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Run over currents ``x [T, ...]`` from the state ``(v, a)``: the fields of ``Run``.
 
-    With ``scale [T]``, ``x [1, ...]`` is a static current: that of step t is ``scale[t] * x[0]``.
+    Empty ``v`` and ``a`` stand for a start at rest. With ``scale [T]``, ``x [1, ...]`` is a static
+    current: that of step t is ``scale[t] * x[0]``.
     The constants are the fields of :class:`~snn_temporal_plugins.neurons.tssl_rule.Rule`.
     """
     run = _results(x, scale)
     number = _scalar(x)
     run_blocks(
         cpu.forward,
-        v.numel(),
+        run.v.numel(),
         _rows(x),
-        _scales(scale, len(run.out), x),
+        _scales(scale, len(run.out), number),
         _flat(v),
         _flat(a),
         number(theta_mem),
         number(theta_syn),
         number(threshold),
         spikes,
-        run.out.flatten(1).numpy(),
-        run.v.view(-1).numpy(),
-        run.a.view(-1).numpy(),
+        *(_rows(run.out), _flat(run.v), _flat(run.a)),
     )
     return run.out, run.v, run.a
 
@@ -106,10 +113,12 @@ def _run_backward(
     layer_rate: float,
     spikes: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients on the current and on the first ``v`` and ``a``."""
+    """Gradients on the current and on the first ``v`` and ``a``.
+
+    Empty ``grad_v`` and ``grad_a`` stand for zeros.
+    """
     number = _scalar(x)
-    grad_x = x.new_empty(x.shape)
-    carry, total = (g.clone(memory_format=torch.contiguous_format) for g in (grad_v, grad_a))
+    grads = x.new_empty(x.shape), v.new_empty(v.shape), a.new_empty(a.shape)
     theta, keep_a = (1.0, 0.0) if spikes else (theta_syn, 1 - theta_syn)
     constants = (
         *(theta, keep_a, threshold, inter, intra * theta_mem, leak * (1 - theta_mem)),
@@ -117,18 +126,18 @@ def _run_backward(
     )
     run_blocks(
         cpu.backward,
-        v.numel(),
+        x[0].numel(),
         *(_rows(part) for part in (grad_out, x)),
         *(_flat(part) for part in (v, a)),
         scale is not None,
-        _scales(scale, len(grad_out), x),
+        _scales(scale, len(grad_out), number),
         tuple(number(c) for c in (theta_mem, theta_syn, threshold)),
         tuple(number(c) for c in constants),
-        carry.view(-1).numpy(),
-        total.view(-1).numpy(),
-        grad_x.flatten(1).numpy(),
+        *(_flat(part) for part in (grad_v, grad_a)),
+        _rows(grads[0]),
+        *(_flat(part) for part in grads[1:]),
     )
-    return grad_x, carry, total
+    return grads
 
 
 tssl_lif_backward = torch.library.custom_op(
@@ -166,7 +175,8 @@ def _backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         rule = resolve(rule, forward(x, scale, v, a, *rule._replace(spikes=True))[0])
     steps = len(x) if scale is None else len(scale)
     run: Any = _run_backward if direct else tssl_lif_backward
-    grad_x, grad_v, grad_a = run(*complete(grads, x, steps), x, scale, v, a, *rule)
+    grads = complete(grads, x, steps, x.new_empty(0))
+    grad_x, grad_v, grad_a = run(*grads, x, scale, v, a, *rule)
     return grad_x, None, grad_v, None if rule.spikes else grad_a, *[None] * len(rule)
 
 
