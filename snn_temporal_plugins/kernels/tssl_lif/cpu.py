@@ -66,7 +66,8 @@ def forward_step(x, scale, v, a, theta_m, theta_s, threshold, psc, spikes, u):
 def put(values, low, high, piece):
     """Copy columns ``low ... high - 1`` into a piece."""
     if values.size:
-        piece[:] = values[low:high]
+        for j in range(piece.size):
+            piece[j] = values[low + j]
     else:
         piece[:] = 0
 
@@ -135,7 +136,8 @@ def backward(
         put(a0, low, high, a)
         put(grad_v, low, high, carry)
         put(grad_a, low, high, total)
-        v[:] = start
+        for j in range(n):
+            v[j] = start[j]
         for t in range(steps):
             current = x[0 if static else t, low:high]
             forward_step(
@@ -165,7 +167,8 @@ def backward(
         if grad_v0.size:
             for j in range(n):
                 grad_v0[low + j] = carry[j] * keep_v
-            grad_a0[low:high] = total
+            for j in range(n):
+                grad_a0[low + j] = total[j]
 
 
 @jit
