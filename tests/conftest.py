@@ -3,6 +3,7 @@ environment with another plug-in package. The only conftest, so that any folders
 """
 
 import os
+import re
 import subprocess
 import sysconfig
 import venv
@@ -15,9 +16,19 @@ import snn_temporal_plugins as stp
 from snn_temporal_plugins.plugins import registry
 
 TESTS = Path(__file__).parent
+SAME_KERNELS = ("exact", "tssl", "deep_spiking|herding|herded", "binary|packed|bs4nn", "norse")
 
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     torch.set_num_threads(max(1, torch.get_num_threads() // int(workers)))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Give files that need the same kernels to one worker, so that it compiles them once."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        named = (words for words in SAME_KERNELS if re.search(words, item.path.stem))
+        item.add_marker(pytest.mark.xdist_group(next(named, str(item.path))))
 
 
 @pytest.fixture(autouse=True)

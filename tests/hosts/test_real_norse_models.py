@@ -102,7 +102,7 @@ def run_convnet(model, train):
     return model(train), torch.stack(model.out.potentials)
 
 
-@sizes(600, (0.25, 0.2), 1500, (0.3, 0.3))
+@sizes(400, (0.25, None), 1500, (0.3, 0.3))
 def test_convnet_of_norse_with_output_spikes(code, count, floor):
     model = calibrated(convnet(), run_convnet, code)
     right, _ = train(model, run_convnet, CROSS_ENTROPY, code=code, count=count, batch=10, rate=4e-4)

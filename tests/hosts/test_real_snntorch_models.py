@@ -128,7 +128,7 @@ def test_fully_connected_network_with_its_forward_unedited(code, count, floor):
         assert torch.equal(MARGIN.predict(got, potential=potential), decided)
 
 
-@sizes(800, (0.35, 0.35), 1600, (0.35, 0.35))
+@sizes(800, (None, 0.35), 1600, (0.35, 0.35))
 def test_convolutional_network_with_only_the_loss_changed(code, count, floor):
     model = stp.swap(convolutional(), SWAP)
     for synapse in (model[0], model[3], model[7]):  # most weights positive: units get going

@@ -24,9 +24,7 @@ def firing_times(times, weight, threshold):
     fired = np.full(len(weight), T_MAX)
     for step in range(T_MAX - 1):
         v = v + weight[:, times == step].sum(axis=1)
-        for j in np.flatnonzero(v > threshold):
-            if fired[j] == T_MAX:
-                fired[j] = step + 1
+        fired[(v > threshold) & (fired == T_MAX)] = step + 1
         if step == T_MAX - 3:
             readout = v.copy()
     return fired, readout

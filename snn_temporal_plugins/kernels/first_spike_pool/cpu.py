@@ -44,7 +44,8 @@ def backward(times, out, error, kernel, gradient, first, last):
         gradient[b] = 0
         for i in range(out.shape[1]):
             for j in range(out.shape[2]):
-                left[:] = error[b, i, j]
+                for c in range(left.size):
+                    left[c] = error[b, i, j, c]
                 for y in range(i * kernel, (i + 1) * kernel):
                     for x in range(j * kernel, (j + 1) * kernel):
                         take(times[b, y, x], out[b, i, j], left, gradient[b, y, x])
