@@ -172,7 +172,8 @@ def main() -> None:
     parser.add_argument("--filter-target", type=int, default=1, help="1, or 2 as in the program")
     parser.add_argument("--constant", action="store_true", help="rate of learning never sinks")
     parser.add_argument("--network", help="another description, e.g. 400-D-400-D-10")
-    parser.add_argument("--lr", type=float, help="by default that of the authors")
+    parser.add_argument("--lr", type=float, help="by default that of the task")
+    parser.add_argument("--conv-scale", type=float, help="of fresh convolutions")
     parser.add_argument("--images", type=int, help="train on fewer")
     parser.add_argument("--validate", action="store_true", help="hold out training images")
     parser.add_argument(
@@ -192,14 +193,14 @@ def main() -> None:
         test_x, test_y = load(task, "test", None)
 
     static = None if task.data == "n-mnist" else task.num_steps
+    more = {} if chosen.conv_scale is None else {"conv_scale": chosen.conv_scale}
     network = stp.models.TSSLNetwork(
         description,
         task.shape,
         num_steps=static,
         tau_mem=task.tau_mem,
         tau_syn=task.tau_syn,
-        **task.extra,
-        **VARIANTS[chosen.variant],
+        **(task.extra | VARIANTS[chosen.variant] | more),
     )
     loss = (
         stp.SpikeTrainDistance(task.tau_syn, filter_target=chosen.filter_target, reduction="sum")
@@ -229,6 +230,7 @@ def main() -> None:
     parts = [chosen.task, chosen.variant, f"seed{chosen.seed}"]
     parts += [f"target{chosen.filter_target}"] * (chosen.filter_target != 1)
     parts += ["constant"] * chosen.constant + [f"lr{lr:g}"] * (chosen.lr is not None)
+    parts += [f"conv{chosen.conv_scale:g}"] * (chosen.conv_scale is not None)
     parts += [f"{chosen.images}images"] * (chosen.images is not None)
     parts += [description] * (chosen.network is not None) + ["validation"] * chosen.validate
     parts += [f"{epochs}epochs"] * bool(chosen.epochs)
