@@ -155,9 +155,9 @@ PAPERS = (
                 ("result.accuracy",),
             ),
             Row(
-                "784-800-10, Fashion-MNIST, potentials decide",
+                "784-400-10, Fashion-MNIST, potentials decide",
                 "",
-                "multispike/fashion-mnist_potential_800_tau4_*epochs_seed?.json",
+                "multispike/fashion-mnist_potential_400_tau4_*epochs_seed?.json",
                 ("result.accuracy",),
             ),
             Row(
