@@ -126,6 +126,13 @@ PAPERS = (
                 LAST_EPOCH,
                 ".2f",
             ),
+            Row(
+                "32C3-64C3-128C3-256-10, CIFAR-10, 20,000 images",
+                "",
+                "tssl_bp_cifar_small_rule_seed?_8epochs.json",
+                LAST_EPOCH,
+                ".2f",
+            ),
         ),
     ),
     Paper(
