@@ -68,6 +68,9 @@ class Synaptic(Ours):
                 self.layers += [layer.synapse, self.neuron()]
             elif isinstance(layer, stp.TSSLLIF):
                 self.layers.append(self.neuron())
+            elif isinstance(layer, nn.Linear):
+                self.layers.append(nn.Linear(layer.in_features, layer.out_features, bias=False))
+                self.layers[-1].weight = layer.weight
             elif isinstance(layer, nn.Flatten):
                 self.layers.append(nn.Flatten())
             elif isinstance(layer, stp.SumPool2d):

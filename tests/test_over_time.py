@@ -68,6 +68,23 @@ def test_networks_of_the_paper_have_the_papers_sizes():
     assert not [name for name, _ in mlp.named_parameters() if "bias" in name]
 
 
+def test_few_outputs_are_an_ordinary_linear_layer():
+    network = stp.models.TSSLNetwork("20-10", (6,), num_steps=4).double()
+    last = network.layers[-2]
+    assert isinstance(last, nn.Linear) and "out_features=10" in repr(last)
+    for shape in ((4, 3, 20), (3, 20)):
+        x = torch.randn(shape).double().requires_grad_()
+        got, want = last(x), nn.functional.linear(x, last.weight)
+        torch.testing.assert_close(got, want)
+        leaves, error = [x, last.weight], torch.randn_like(want)
+        for a, b in zip(
+            torch.autograd.grad(got, leaves, error),
+            torch.autograd.grad(want, leaves, error),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b)
+
+
 def test_static_and_repeated_samples_give_one_network():
     words = "6C3-P2-D-20-4"
     static = stp.models.TSSLNetwork(words, (1, 8, 8), num_steps=6, tau_syn=2.5, conv_scale=4.0)
