@@ -31,12 +31,12 @@ def _flat(tensor: Tensor) -> np.ndarray:
 
 
 @cache
-def _ones(steps: int, number: type[np.floating]) -> np.ndarray:
-    return np.ones(steps, number)
+def _ones(steps: int, double: bool) -> np.ndarray:
+    return np.ones(steps, np.float64 if double else np.float32)
 
 
 def _scales(scale: Tensor | None, steps: int, number: type[np.floating]) -> np.ndarray:
-    return _ones(steps, number) if scale is None else scale.detach().numpy()
+    return _ones(steps, number is np.float64) if scale is None else scale.detach().numpy()
 
 
 def _run(
