@@ -55,7 +55,7 @@ def test_no_crossing_is_missed(tau_mem, inputs, count):
     for _ in range(count // 40):
         times = 5 * torch.rand(40, inputs, generator=g, dtype=torch.float64)
         weight = torch.randn(40, inputs, generator=g, dtype=torch.float64) + 0.2
-        neuron = unit(tau_mem, max_spikes=60, truncation="raise")
+        neuron = unit(tau_mem, max_spikes=120, truncation="raise")
         spikes = neuron.spike_times(times, weight, backend="numba")[0].diagonal().movedim(-1, 0)
         check_against_sum(times, weight, tau_mem, 1.3, 0.7, spikes, points)
         found += spikes.isfinite().sum().item()
