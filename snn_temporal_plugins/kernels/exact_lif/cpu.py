@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from ..common.cpu import aligned, jit, sort_buffers, sort_events
-from ..exact_lif_crossing.cpu import closed_crossing, newton_crossing, peak_delay, psp
+from ..common.cpu import aligned, choose, jit, larger, smaller, sort_buffers, sort_events
+from ..exact_lif_crossing.cpu import newton_crossing, peak_delay, psp
 
 LANES = 16  # rows are padded to whole vectors; ``size // LANES * LANES`` tells the compiler so
 FAR = 800.0  # time constants after which every exponential is 0
@@ -49,28 +49,123 @@ def advance(v, i, em, es, k):
 
 
 @jit
-def crossing(v, i, within, c):
-    """Delay of the next spike, ``inf`` if there is none, and what is left of the current."""
-    threshold, leak, decay, closed = c
-    if closed:
-        delay, y = closed_crossing(v, i, within, threshold, leak)
-        return delay, y * y
-    delay = newton_crossing(v, i, within, threshold, leak, decay)
-    return delay, math.exp(-decay * delay)
+def flagged(flags, hit):
+    """List the flagged neurons; returns how many there are."""
+    words, n = flags.view(np.uint64), 0
+    for word in range(words.size):
+        if words[word]:
+            for j in range(8 * word, 8 * word + 8):
+                hit[n] = j
+                n += flags[j]
+    return n
 
 
 @jit
-def sample(times, events, copies, rows, c, limit, end, state, out, slope, count, fired):
-    """Spikes of all neurons of one sample; returns their number, without those not kept."""
+def cross_newton(n, hits, spikes, size, now, d, c, limit, end, v, i, bar, count):
+    """Spikes of the ``n`` neurons in ``hits``, behind ``size`` others, and their states at the end.
+
+    Functions that are called for every spike take few arrays: numba passes each as nine numbers.
+    """
     threshold, leak, decay, _ = c
-    v, i, bar, flags, hit, hit_v, hit_i = state
-    kind, slots, words = v.dtype.type, out.shape[1], flags.view(np.uint64)
+    (hit, hit_v, hit_i, _, _), (who, when, left) = hits, spikes
+    for h in range(n):
+        j, vj, ij, t, rest = hit[h], hit_v[h], hit_i[h], now, d
+        before = size
+        while count[j] < limit:
+            delay = newton_crossing(vj, ij, rest, threshold, leak, decay)
+            at = min(t + delay, now + d)
+            if delay == np.inf or at >= end:
+                break
+            vj, ij, t, rest = 0.0, ij * math.exp(-decay * delay), at, max(rest - delay, 0.0)
+            who[size], when[size], left[size] = j, at, ij
+            size += 1
+            count[j] += 1
+        if size > before:
+            k, em, es = psp(rest, leak, decay)
+            v[j], i[j] = vj * em + ij * k, ij * es
+            if count[j] == limit:
+                bar[j] = np.inf
+    return size
+
+
+@jit
+def closed_decays(n, hit_v, hit_i, hit_z, decays, threshold, leak, em):
+    """Solve ``n`` quadratic equations: ``exp(-leak delay)`` of the next spike, 0 if there is none.
+
+    ``hit_z`` holds ``exp(-leak s)`` of the delay ``s`` at which the states ``hit_v`` and ``hit_i``
+    begin, ``em`` that of the end.
+    """
+    for h in range(n):
+        v, i = hit_v[h], hit_i[h]
+        b = v * leak + i
+        discriminant = b * b - 4.0 * i * threshold * leak
+        y = (b + math.sqrt(larger(discriminant, 0.0))) / (2.0 * i)
+        now = (y >= 1.0) & (i > leak * v) & (v >= threshold * (1.0 - 1e-6))
+        found = (i > 0.0) & (b > 0.0) & (discriminant > 0.0) & ((y < 1.0) | now)
+        y = smaller(y, 1.0)
+        decays[h] = choose(found & (y * hit_z[h] >= em), y, 0.0)
+
+
+@jit
+def cross_closed(n, hits, spikes, size, now, em, c, limit, end, v, i, bar, count):
+    """The same where ``tau_mem = 2 tau_syn``: rounds of vectors, one for each further spike."""
+    threshold, leak, _, _ = c
+    (hit, hit_v, hit_i, hit_z, decays), (who, when, left) = hits, spikes
+    hit_z[:n] = 1.0
+    while n:
+        closed_decays(n, hit_v, hit_i, hit_z, decays, threshold, leak, em)
+        again = 0
+        for h in range(n):
+            y, j = decays[h], hit[h]
+            z = hit_z[h] * y
+            if y == 0.0 or now - math.log(z) / leak >= end:
+                continue
+            current, rest = hit_i[h] * y * y, em / z
+            v[j], i[j] = current * rest * (1.0 - rest) / leak, current * rest * rest
+            who[size], when[size], left[size] = j, now - math.log(z) / leak, current
+            size += 1
+            count[j] += 1
+            if count[j] == limit:
+                bar[j] = np.inf
+            elif current > 4.0 * threshold * leak:
+                hit[again], hit_v[again], hit_i[again], hit_z[again] = j, 0.0, current, z
+                again += 1
+        n = again
+    return size
+
+
+@jit
+def note(size, spikes, loss, out, slope, count, fired):
+    """Sort the spikes of a sample by neurons; returns how many are kept."""
+    who, when, left = spikes
+    slots, kept = out.shape[1], 0
+    out[:] = np.inf
+    slope[:] = 0
+    count[:] = 0
+    for s in range(size):
+        j = who[s]
+        number = count[j]
+        count[j] = number + 1
+        if number < slots:
+            out[j, number], slope[j, number] = when[s], left[s] - loss
+            fired[kept] = j * slots + number
+            kept += 1
+    return kept
+
+
+@jit
+def sample(times, events, copies, rows, c, limit, end, state, hits, spikes, count):
+    """Spikes of all neurons of one sample; returns their number."""
+    threshold, leak, decay, closed = c
+    v, i, bar, flags = state
+    kind = v.dtype.type
     v[:] = 0
     i[:] = 0
     bar[:] = threshold
-    bar[out.shape[0] :] = np.inf
-    spikes, alive, r = 0, out.shape[0], 0
-    while r < events.size and alive:
+    bar[count.size :] = np.inf
+    count[:] = 0
+    size, r = 0, 0
+    while r < events.size:
         now = np.float64(times[events[r]])
         add(i, rows[events[r] // copies])
         r += 1
@@ -80,40 +175,16 @@ def sample(times, events, copies, rows, c, limit, end, state, out, slope, count,
         d = then - now
         k, em, es = psp(d, leak, decay)
         mark(v, i, bar, flags, kind(leak), kind(d), kind(em), kind(es), kind(k))
-        hits = 0
-        for word in range(words.size):
-            if words[word] == 0:
-                continue
-            for j in range(8 * word, 8 * word + 8):
-                if not flags[j]:
-                    continue
-                vj, ij, t, rest = np.float64(v[j]), np.float64(i[j]), now, d
-                number = before = count[j]
-                while number < limit:
-                    delay, left = crossing(vj, ij, rest, c)
-                    at = min(t + delay, then)
-                    if delay == np.inf or at >= end[0]:
-                        break
-                    vj, ij, t, rest = 0.0, ij * left, at, max(rest - delay, 0.0)
-                    if number < slots:
-                        out[j, number] = at
-                        slope[j, number] = ij - threshold * leak
-                        fired[spikes] = j * slots + number
-                        spikes += 1
-                    number += 1
-                if number == before:
-                    continue
-                count[j] = number
-                k_rest, em_rest, es_rest = psp(rest, leak, decay)
-                hit[hits], hit_v[hits], hit_i[hits] = j, vj * em_rest + ij * k_rest, ij * es_rest
-                hits += 1
-                if number == limit:
-                    bar[j] = np.inf
-                    alive -= 1
+        n = flagged(flags, hits[0])
+        for h in range(n):
+            hits[1][h], hits[2][h] = v[hits[0][h]], i[hits[0][h]]
         advance(v, i, kind(em), kind(es), kind(k))
-        for h in range(hits):
-            v[hit[h]], i[hit[h]] = hit_v[h], hit_i[h]
-    return spikes
+        more = (c, limit, end[0], v, i, bar, count)
+        if closed:
+            size = cross_closed(n, hits, spikes, size, now, em, *more)
+        else:
+            size = cross_newton(n, hits, spikes, size, now, d, *more)
+    return size
 
 
 @jit
@@ -203,25 +274,29 @@ def forward(
     """
     buffers = sort_buffers(times.shape[1], bits)
     size = rows.shape[1]
+    room = out.shape[1] * limit
+    found = (np.empty(room, np.uint32), np.empty(room, np.float64), np.empty(room, np.float64))
+    hits = (
+        np.empty(size + 1, np.uint32),
+        np.empty(size, np.float64),
+        np.empty(size, np.float64),
+        np.empty(size, np.float64),
+        np.empty(size, np.float64),
+    )
     state = (
         aligned(size, rows),
         aligned(size, rows),
         aligned(size, rows),
         np.empty(size, np.uint8),
-        np.empty(size, np.uint32),
-        np.empty(size, np.float64),
-        np.empty(size, np.float64),
     )
-    _, leak, decay, _ = constants
+    threshold, leak, decay, _ = constants
     far = FAR / (min(leak, decay) if leak > 0.0 else decay)
     end = t_max, far
     for b in range(first, last):
         order = sort_events(times[b], bits[b], times.dtype.type(t_max), buffers)
         arrived[b] = order.size
         events[b, : order.size] = order
-        out[b] = np.inf
-        count[b] = 0
-        spikes[b] = sample(
+        size = sample(
             times[b],
             order,
             copies,
@@ -230,11 +305,11 @@ def forward(
             limit,
             end,
             state,
-            out[b],
-            slope[b],
+            hits,
+            found,
             count[b],
-            fired[b],
         )
+        spikes[b] = note(size, found, threshold * leak, out[b], slope[b], count[b], fired[b])
         if peaks:
             free_peaks(
                 times[b],
