@@ -61,7 +61,7 @@ def flagged(flags, hit):
 
 
 @jit
-def cross_newton(n, hits, spikes, size, now, d, c, limit, end, v, i, bar, count):
+def cross_newton(n, hits, spikes, size, now, then, c, limit, end, v, i, bar, count):
     """Spikes of the ``n`` neurons in ``hits``, behind ``size`` others, and their states at the end.
 
     Functions that are called for every spike take few arrays: numba passes each as nine numbers.
@@ -69,11 +69,11 @@ def cross_newton(n, hits, spikes, size, now, d, c, limit, end, v, i, bar, count)
     threshold, leak, decay, _ = c
     (hit, hit_v, hit_i, _, _), (who, when, left) = hits, spikes
     for h in range(n):
-        j, vj, ij, t, rest = hit[h], hit_v[h], hit_i[h], now, d
+        j, vj, ij, t, rest = hit[h], hit_v[h], hit_i[h], now, then - now
         before = size
         while count[j] < limit:
             delay = newton_crossing(vj, ij, rest, threshold, leak, decay)
-            at = min(t + delay, now + d)
+            at = min(t + delay, then)
             if delay == np.inf or at >= end:
                 break
             vj, ij, t, rest = 0.0, ij * math.exp(-decay * delay), at, max(rest - delay, 0.0)
@@ -107,7 +107,7 @@ def closed_decays(n, hit_v, hit_i, hit_z, decays, threshold, leak, em):
 
 
 @jit
-def cross_closed(n, hits, spikes, size, now, em, c, limit, end, v, i, bar, count):
+def cross_closed(n, hits, spikes, size, now, then, em, c, limit, end, v, i, bar, count):
     """The same where ``tau_mem = 2 tau_syn``: rounds of vectors, one for each further spike."""
     threshold, leak, _, _ = c
     (hit, hit_v, hit_i, hit_z, decays), (who, when, left) = hits, spikes
@@ -117,12 +117,15 @@ def cross_closed(n, hits, spikes, size, now, em, c, limit, end, v, i, bar, count
         again = 0
         for h in range(n):
             y, j = decays[h], hit[h]
+            if y == 0.0:
+                continue
             z = hit_z[h] * y
-            if y == 0.0 or now - math.log(z) / leak >= end:
+            at = min(now - math.log(z) / leak, then)
+            if at >= end:
                 continue
             current, rest = hit_i[h] * y * y, em / z
             v[j], i[j] = current * rest * (1.0 - rest) / leak, current * rest * rest
-            who[size], when[size], left[size] = j, now - math.log(z) / leak, current
+            who[size], when[size], left[size] = j, at, current
             size += 1
             count[j] += 1
             if count[j] == limit:
@@ -165,7 +168,7 @@ def sample(times, events, copies, rows, c, limit, end, state, hits, spikes, coun
     bar[count.size :] = np.inf
     count[:] = 0
     size, r = 0, 0
-    while r < events.size:
+    while r < events.size and size < limit * count.size:
         now = np.float64(times[events[r]])
         add(i, rows[events[r] // copies])
         r += 1
@@ -181,9 +184,9 @@ def sample(times, events, copies, rows, c, limit, end, state, hits, spikes, coun
         advance(v, i, kind(em), kind(es), kind(k))
         more = (c, limit, end[0], v, i, bar, count)
         if closed:
-            size = cross_closed(n, hits, spikes, size, now, em, *more)
+            size = cross_closed(n, hits, spikes, size, now, then, em, *more)
         else:
-            size = cross_newton(n, hits, spikes, size, now, d, *more)
+            size = cross_newton(n, hits, spikes, size, now, then, *more)
     return size
 
 

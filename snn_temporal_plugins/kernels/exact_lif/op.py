@@ -21,6 +21,7 @@ from ..exact_lif_backward import cpu as backward_cpu
 from ..single_spike.op import BITS, weight_rows
 from . import cpu
 
+CHUNK = 256  # output neurons whose sums over input times belong together
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
@@ -126,7 +127,8 @@ def exact_lif_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of times (empty unless needed), weights and, per neuron, the threshold."""
     batch, outputs = count.shape
-    chunks = -(-outputs // backward_cpu.CHUNK)
+    chunk = _chunk(outputs, times_needed)
+    chunks = -(-outputs // chunk)
     rows = weight_rows(carrier)
     lags = times.new_zeros(chunks, batch, events.shape[1] if times_needed else 0)
     gradient, on_threshold = torch.zeros_like(rows), rows.new_zeros(outputs, dtype=torch.float64)
@@ -140,10 +142,20 @@ def exact_lif_backward(
         *(x.numpy() for x in (out, slope, peak_time, count, events, arrived, fired, spikes)),
         tuple(constants),
         floor,
+        chunk,
         *(x.numpy() for x in (lags, gradient, on_threshold)),
     )
     on_times = lags.sum(0).view(times.shape) if times_needed else times.new_empty(0)
     return on_times, gradient[:-1, :outputs].t().contiguous(), on_threshold
+
+
+def _chunk(outputs: int, times_needed: bool) -> int:
+    """Output neurons that a thread takes at once: those of a chunk share sums over input times.
+
+    These sums must not depend on the number of threads; without them, neurons are independent.
+    """
+    share = CHUNK if times_needed else -(-outputs // torch.get_num_threads())
+    return -(-max(share, 1) // cpu.LANES) * cpu.LANES
 
 
 @exact_lif_backward.register_fake

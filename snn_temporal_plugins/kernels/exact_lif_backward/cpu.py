@@ -13,27 +13,6 @@ from ..common.cpu import aligned, jit
 from ..exact_lif.cpu import LANES
 from ..exact_lif_crossing.cpu import psp
 
-CHUNK = 256  # output neurons whose adjoint states, and one row of weights, are in the cache
-
-
-@jit
-def spike_errors(errors, out, slope, count, floor, c, shares, on_threshold):
-    """Shares of the spikes of one sample, through the reset also of later ones.
-
-    ``shares`` is what a spike adds to the adjoint of the potential.
-    """
-    threshold, leak, _ = c
-    for j in range(count.size):
-        behind = 0.0  # adjoint of the potential, from later spikes
-        total = 0.0
-        for k in range(count[j] - 1, -1, -1):
-            share = (errors[j, k] + threshold * leak * behind) / max(slope[j, k], floor)
-            shares[j, k] = share
-            total += share + behind
-            if k and (share != 0.0 or behind != 0.0):
-                behind = (behind + share) * math.exp(-leak * (out[j, k] - out[j, k - 1]))
-        on_threshold[j] += total
-
 
 @jit
 def phantoms_of(pull, count, peak_time, order):
@@ -87,25 +66,32 @@ def sweep(
     events,
     copies,
     rows,
-    out,
-    shares,
-    fired,
+    slots,
+    spikes,
     pull,
     peak_time,
     phantoms,
     c,
-    l_v,
-    l_i,
+    state,
     lags,
     gradient,
+    on_threshold,
     first,
     last,
 ):
-    """Gradients of one sample from the neurons ``first ... last - 1``."""
-    _, leak, decay = c
-    kind, slots = l_v.dtype.type, out.shape[1]
+    """Gradients of one sample from the neurons ``first ... last - 1``.
+
+    ``spikes`` lists the output spikes in time order, with errors, times and slopes of all of them.
+    What later spikes ask of the potential reaches the earlier ones of a neuron through its reset:
+    ``reset`` holds it, ``since`` the time at which it does.
+    """
+    threshold, leak, decay, floor = c
+    fired, errors, out, slope = spikes
+    l_v, l_i, reset, since = state
+    kind = l_v.dtype.type
     l_v[:] = 0
     l_i[:] = 0
+    reset[:] = 0
     p, q, active, at = fired.size - 1, 0, False, 0.0
     r = events.size - 1
     while r >= 0:
@@ -114,16 +100,22 @@ def sweep(
             k, em, es = psp(at - now, leak, decay)
             back(l_v, l_i, kind(em), kind(es), kind(k))
         at = now
-        while p >= 0:
-            j, number = divmod(fired[p], slots)
-            t = out[j, number]
-            if not t > now:
-                break
+        while p >= 0 and out[fired[p]] > now:
+            place = fired[p]
+            j = place // slots - first
             p -= 1
-            if first <= j < last and shares[j, number] != 0.0:
+            if not 0 <= j < last - first:
+                continue
+            t, later = np.float64(out[place]), reset[j]
+            if later != 0.0:
+                later *= math.exp(-leak * (since[j] - t))
+            share = (errors[place] + threshold * leak * later) / max(slope[place], floor)
+            on_threshold[first + j] += share + later
+            reset[j], since[j] = later + share, t
+            if share != 0.0:
                 k, em, es = psp(t - now, leak, decay)
-                l_v[j - first] += shares[j, number] * em
-                l_i[j - first] += shares[j, number] * k
+                l_v[j] += share * em
+                l_i[j] += share * k
                 active = True
         while q < phantoms.size and peak_time[phantoms[q]] > now:
             j = phantoms[q]
@@ -160,56 +152,50 @@ def backward(
     spikes,
     constants,
     floor,
+    chunk,
     lags,
     gradient,
     on_threshold,
     first,
     last,
 ):
-    """Gradients from a block of chunks of neurons.
+    """Gradients from a block of chunks of ``chunk`` neurons.
 
     ``errors [B, O, K]`` and ``pull [B, O]`` are gradients on spike times and on minus the peaks,
     ``rows [I + 1, O']`` the weights that carry errors back. ``lags [chunks, B, E]`` (or
     ``[chunks, B, 0]``: not wanted), ``gradient [I + 1, O']`` and ``on_threshold [O]`` get the
     results.
     """
+    threshold, leak, decay = constants
     outputs = out.shape[1]
-    for chunk in range(first, last):
-        begin = CHUNK * chunk
-        stop = min(begin + CHUNK, outputs)
-        width = min(CHUNK, rows.shape[1] - begin)
-        l_v, l_i = aligned(width, rows), aligned(width, rows)
-        shares = np.empty((outputs, out.shape[2]), np.float64)
-        order = np.empty(outputs, np.uint32)
+    order = np.empty(outputs, np.uint32)
+    for place in range(first, last):
+        begin = chunk * place
+        stop = min(begin + chunk, outputs)
+        width = min(chunk, rows.shape[1] - begin)
+        state = (
+            aligned(width, rows),
+            aligned(width, rows),
+            np.empty(width, np.float64),
+            np.empty(width, np.float64),
+        )
         for b in range(len(times)):
-            block = slice(begin, stop)
-            spike_errors(
-                errors[b, block],
-                out[b, block],
-                slope[b, block],
-                count[b, block],
-                floor,
-                constants,
-                shares[block],
-                on_threshold[block],
-            )
-            phantoms = phantoms_of(pull[b], count[b], peak_time[b], order)
+            listed = fired[b, : spikes[b]]
             sweep(
                 times[b],
                 events[b, : arrived[b]],
                 copies,
                 rows,
-                out[b],
-                shares,
-                fired[b, : spikes[b]],
+                out.shape[2],
+                (listed, errors[b].ravel(), out[b].ravel(), slope[b].ravel()),
                 pull[b],
                 peak_time[b],
-                phantoms,
-                constants,
-                l_v,
-                l_i,
-                lags[chunk, b],
+                phantoms_of(pull[b], count[b], peak_time[b], order),
+                (threshold, leak, decay, floor),
+                state,
+                lags[place, b],
                 gradient,
+                on_threshold,
                 begin,
                 stop,
             )

@@ -41,23 +41,6 @@ def peak_delay(v, i, leak, decay):
 
 
 @jit
-def closed_crossing(v, i, within, threshold, leak):
-    """Delay of the upward crossing where ``tau_mem = 2 tau_syn``, and ``exp(-leak delay)``.
-
-    The delay is ``inf`` where there is none.
-    """
-    b = v * leak + i
-    discriminant = b * b - 4.0 * i * threshold * leak
-    if not (i > 0.0 and b > 0.0 and discriminant > 0.0):
-        return np.inf, 0.0
-    y = (b + math.sqrt(discriminant)) / (2.0 * i)
-    if y >= 1.0:  # it crossed before, or starts within rounding of the threshold
-        return (0.0, 1.0) if i > leak * v and v >= threshold * (1.0 - 1e-6) else (np.inf, 0.0)
-    delay = -math.log(y) / leak
-    return (delay, y) if delay <= within else (np.inf, 0.0)
-
-
-@jit
 def newton_crossing(v, i, within, threshold, leak, decay):
     """Delay of the upward crossing for any two rates; ``inf`` where there is none.
 
