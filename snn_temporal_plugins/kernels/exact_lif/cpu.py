@@ -2,17 +2,15 @@
 
 The state ``(v, i)`` of all neurons of a sample goes from one group of simultaneous inputs to the
 next in one pass of vectors, which also asks who might reach the threshold on the way; only those
-are looked at one by one. Scalars are float64 whatever the type of the arrays.
+are looked at more closely. Scalars are float64 whatever the type of the arrays.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from ..common.cpu import aligned, choose, jit, larger, smaller, sort_buffers, sort_events
-from ..exact_lif_crossing.cpu import newton_crossing, peak_delay, psp
+from ..common.cpu import aligned, jit, sort_buffers, sort_events
+from ..exact_lif_crossing.cpu import cross_closed, cross_newton, peak_delay, psp
 
 LANES = 16  # rows are padded to whole vectors; ``size // LANES * LANES`` tells the compiler so
 FAR = 800.0  # time constants after which every exponential is 0
@@ -58,83 +56,6 @@ def flagged(flags, hit):
                 hit[n] = j
                 n += flags[j]
     return n
-
-
-@jit
-def cross_newton(n, hits, spikes, size, now, then, c, limit, end, v, i, bar, count):
-    """Spikes of the ``n`` neurons in ``hits``, behind ``size`` others, and their states at the end.
-
-    Functions that are called for every spike take few arrays: numba passes each as nine numbers.
-    """
-    threshold, leak, decay, _ = c
-    (hit, hit_v, hit_i, _, _), (who, when, left) = hits, spikes
-    for h in range(n):
-        j, vj, ij, t, rest = hit[h], hit_v[h], hit_i[h], now, then - now
-        before = size
-        while count[j] < limit:
-            delay = newton_crossing(vj, ij, rest, threshold, leak, decay)
-            at = min(t + delay, then)
-            if delay == np.inf or at >= end:
-                break
-            vj, ij, t, rest = 0.0, ij * math.exp(-decay * delay), at, max(rest - delay, 0.0)
-            who[size], when[size], left[size] = j, at, ij
-            size += 1
-            count[j] += 1
-        if size > before:
-            k, em, es = psp(rest, leak, decay)
-            v[j], i[j] = vj * em + ij * k, ij * es
-            if count[j] == limit:
-                bar[j] = np.inf
-    return size
-
-
-@jit
-def closed_decays(n, hit_v, hit_i, hit_z, decays, threshold, leak, em):
-    """Solve ``n`` quadratic equations: ``exp(-leak delay)`` of the next spike, 0 if there is none.
-
-    ``hit_z`` holds ``exp(-leak s)`` of the delay ``s`` at which the states ``hit_v`` and ``hit_i``
-    begin, ``em`` that of the end.
-    """
-    for h in range(n):
-        v, i = hit_v[h], hit_i[h]
-        b = v * leak + i
-        discriminant = b * b - 4.0 * i * threshold * leak
-        y = (b + math.sqrt(larger(discriminant, 0.0))) / (2.0 * i)
-        now = (y >= 1.0) & (i > leak * v) & (v >= threshold * (1.0 - 1e-6))
-        found = (i > 0.0) & (b > 0.0) & (discriminant > 0.0) & ((y < 1.0) | now)
-        y = smaller(y, 1.0)
-        decays[h] = choose(found & (y * hit_z[h] >= em), y, 0.0)
-
-
-@jit
-def cross_closed(n, hits, spikes, size, now, then, em, c, limit, end, v, i, bar, count):
-    """The same where ``tau_mem = 2 tau_syn``: rounds of vectors, one for each further spike."""
-    threshold, leak, _, _ = c
-    (hit, hit_v, hit_i, hit_z, decays), (who, when, left) = hits, spikes
-    hit_z[:n] = 1.0
-    while n:
-        closed_decays(n, hit_v, hit_i, hit_z, decays, threshold, leak, em)
-        again = 0
-        for h in range(n):
-            y, j = decays[h], hit[h]
-            if y == 0.0:
-                continue
-            z = hit_z[h] * y
-            at = min(now - math.log(z) / leak, then)
-            if at >= end:
-                continue
-            current, rest = hit_i[h] * y * y, em / z
-            v[j], i[j] = current * rest * (1.0 - rest) / leak, current * rest * rest
-            who[size], when[size], left[size] = j, at, current
-            size += 1
-            count[j] += 1
-            if count[j] == limit:
-                bar[j] = np.inf
-            elif current > 4.0 * threshold * leak:
-                hit[again], hit_v[again], hit_i[again], hit_z[again] = j, 0.0, current, z
-                again += 1
-        n = again
-    return size
 
 
 @jit
