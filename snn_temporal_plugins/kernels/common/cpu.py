@@ -16,6 +16,7 @@ from numba.extending import intrinsic
 DIGIT = 8  # bits of one pass of the sort
 BUCKETS = 1 << DIGIT
 FEW = 16  # events that are not worth counting
+STRIP = 16  # rows that are transposed at once
 
 
 def _stamp() -> str:
@@ -103,6 +104,23 @@ def aligned(size, like):
     raw = np.empty(size + 64 // like.itemsize, like.dtype)
     start = (-raw.ctypes.data % 64) // like.itemsize
     return raw[start : start + size]
+
+
+@jit
+def transpose(source, target):
+    """Write ``source [O, I]`` to the corner of ``target [I', O']``, strip by strip.
+
+    Within a strip the reads of each row and all writes go through whole cache lines.
+    """
+    outputs, inputs = source.shape
+    whole = outputs // STRIP * STRIP
+    for start in range(0, whole, STRIP):
+        for i in range(inputs):
+            for j in range(STRIP):
+                target[i, start + j] = source[start + j, i]
+    for i in range(inputs):
+        for j in range(whole, outputs):
+            target[i, j] = source[j, i]
 
 
 @jit

@@ -16,6 +16,7 @@ from ...neurons.exact_lif_adjoint import (
 )
 from ...neurons.exact_lif_dynamics import Constants
 from ...neurons.exact_lif_forward import Events, Found, Rule
+from ..common.cpu import transpose
 from ..common.threads import run_blocks
 from ..exact_lif_backward import cpu as backward_cpu
 from ..single_spike.op import BITS, weight_rows
@@ -146,7 +147,9 @@ def exact_lif_backward(
         *(x.numpy() for x in (lags, gradient, on_threshold)),
     )
     on_times = lags.sum(0).view(times.shape) if times_needed else times.new_empty(0)
-    return on_times, gradient[:-1, :outputs].t().contiguous(), on_threshold
+    on_weight = carrier.new_empty(carrier.shape)
+    transpose(gradient[:-1, :outputs].numpy(), on_weight.numpy())
+    return on_times, on_weight, on_threshold
 
 
 def _chunk(outputs: int, times_needed: bool) -> int:

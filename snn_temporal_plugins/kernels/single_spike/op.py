@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...neurons.single_spike_times import Rule, errors
+from ..common.cpu import transpose
 from ..common.direct import function, plain
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
@@ -72,18 +73,10 @@ def weight_rows(weight: Tensor) -> Tensor:
     """Weights ``[I + 1, O']`` of each input, padded with zeros to whole vectors and by a row."""
     outputs, inputs = weight.shape
     rows = weight.new_empty(inputs + 1, outputs + -outputs % LANES)
-    _transpose(weight.detach().contiguous().numpy(), rows.numpy())
+    transpose(weight.detach().contiguous().numpy(), rows.numpy())
+    rows[inputs:] = 0
+    rows[:, outputs:] = 0
     return rows
-
-
-def _transpose(source: np.ndarray, target: np.ndarray) -> None:
-    """Fill ``target [I + 1, O']`` with ``source [O, I]`` by strips that stay in the cache."""
-    outputs, inputs = source.shape
-    for start in range(0, outputs, LANES):
-        stop = min(start + LANES, outputs)
-        target[:inputs, start:stop] = source[start:stop].T
-    target[:, outputs:] = 0
-    target[inputs] = 0
 
 
 def padded(weight: Tensor, bias: Tensor | None) -> np.ndarray:
