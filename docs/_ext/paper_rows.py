@@ -58,7 +58,7 @@ PAPERS = (
                 FIRST_SPIKE,
             ),
             Row(
-                "rule A, two convolutions (16C5-P2-32C5-P2-10)",
+                "rule A, two convolutions (16C5-P2-32C5-10)",
                 "",
                 "s4nn/mnist_rule_A_conv_*epochs_seed?.json",
                 FIRST_SPIKE,

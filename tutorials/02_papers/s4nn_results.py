@@ -122,7 +122,7 @@ def network(run: dict) -> str:
     own = run["settings"]
     if own.get("network", "dense") == "conv":
         few, many = own["channels"]
-        return f"{few}C5-P2-{many}C5-P2-10"
+        return f"{few}C5-P2-{many}C5-10"
     return f"784-{own['hidden']}-10"
 
 

@@ -51,9 +51,9 @@ def mixed(mean: float, spread: float) -> Callable[[Tensor], Tensor]:
     return lambda weight: nn.init.normal_(weight, mean, spread)
 
 
-def gated() -> stp.SingleSpikeIF:
+def gated(width: float | None = None) -> stp.SingleSpikeIF:
     """Hidden neuron that also learns when it nearly fired."""
-    return stp.SingleSpikeIF(THRESHOLD, delay=1, gate="triangle")
+    return stp.SingleSpikeIF(THRESHOLD, delay=1, gate="triangle", width=width)
 
 
 def dense(
@@ -97,25 +97,27 @@ def dense(
 
 
 def convolutional(*, channels: tuple[int, int] = (16, 32), hidden_drop: float = 0.0) -> nn.Module:
-    """Two convolutions, each with a pool that keeps the first spike of 2 x 2, and ten outputs."""
+    """Two convolutions, a pool between them that keeps the first spike of 2 x 2, ten outputs.
+
+    Weights start with both signs and means of zero, gates are twice as wide as in dense networks.
+    """
     few, many = channels
 
-    def layer(synapse: nn.Module, neuron: stp.SingleSpikeIF, *init: float, **more) -> stp.Timed:
-        return stp.Timed(synapse, neuron, t_max=T_MAX, init=mixed(*init), **more)
+    def layer(synapse: nn.Module, neuron: stp.SingleSpikeIF, spread: float, **more) -> stp.Timed:
+        return stp.Timed(synapse, neuron, t_max=T_MAX, init=mixed(0.0, spread), **more)
 
     passing = {"error_to_silent": True}
     model = nn.Sequential(
         nn.Unflatten(1, (1, 28, 28)),
-        layer(nn.Conv2d(1, few, 5, bias=False), gated(), 6.0, 10.0),
+        layer(nn.Conv2d(1, few, 5, bias=False), gated(160.0), 20.0),
         stp.FirstSpikePool2d(2),
-        layer(nn.Conv2d(few, many, 5, bias=False), gated(), 0.8, 2.0, **passing),
-        stp.FirstSpikePool2d(2),
+        layer(nn.Conv2d(few, many, 5, bias=False), gated(160.0), 4.0, **passing),
         nn.Flatten(),
         Silenced(hidden_drop),
         layer(
-            nn.Linear(16 * many, 10, bias=False),
+            nn.Linear(64 * many, 10, bias=False),
             stp.SingleSpikeIF(THRESHOLD, delay=1),
-            *(0.0, 3.0),
+            3.0,
             return_potential=True,
             **passing,
         ),
