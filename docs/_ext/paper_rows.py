@@ -70,7 +70,7 @@ PAPERS = (
                 FIRST_SPIKE,
             ),
             Row(
-                "1440-64-2, Caltech faces and motorbikes, five splits",
+                "1080-64-2, Caltech faces and motorbikes, five splits",
                 "99.2 %",
                 "s4nn/caltech_faces.json",
                 ("mean.strict",),
