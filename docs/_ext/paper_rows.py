@@ -58,15 +58,21 @@ PAPERS = (
                 FIRST_SPIKE,
             ),
             Row(
-                "rule A, two convolutions (16C5-P2-32C5-10)",
+                "rule A, two convolutions (16C5-P2-32C5-10), shifts of one pixel",
                 "",
-                "s4nn/mnist_rule_A_conv_*epochs_seed?.json",
+                "s4nn/mnist_rule_A_conv_10epochs_shift1_seed?.json",
                 FIRST_SPIKE,
             ),
             Row(
-                "784-1000-10, Fashion-MNIST, rule A",
+                "the same on Fashion-MNIST, mirrored images",
+                "",
+                "s4nn/fashion-mnist_rule_A_conv_10epochs_seed?.json",
+                FIRST_SPIKE,
+            ),
+            Row(
+                "784-1000-10, Fashion-MNIST, rule A, mirrored images",
                 "88.0 %",
-                "s4nn/fashion-mnist_rule_A_1000_*epochs*_seed?.json",
+                "s4nn/fashion-mnist_rule_A_1000_12epochs_seed?.json",
                 FIRST_SPIKE,
             ),
             Row(
