@@ -192,8 +192,11 @@ if options.full:
     words = ["--rule=paper", "--batch-size=64", f"--seed={options.seed}"]
     run_s4nn.run(run_s4nn.options().parse_args(words), docs / "results" / "s4nn_mnist.json")
 runs = s4nn_results.tables(docs / "results" / "s4nn")
-full = {s4nn_results.title(rows[0]): row for rows, row, _ in reversed(runs["mnist", False])}
-dense = {name: row for name, row in full.items() if "convolutional" not in name}
+dense = {
+    s4nn_results.title(rows[0]): row
+    for rows, row, _ in reversed(runs["mnist", False])
+    if s4nn_results.network(rows[0]) == "784-400-10"
+}
 figure, axes = plt.subplots(figsize=(8, 0.55 * len(dense) + 1.4), layout="constrained")
 marks = {"silent wrong": "x", "strict": "o", "authors": "|", "drive": "d"}
 for (name, mark), colour in zip(marks.items(), stp.plot.COLOURS, strict=False):

@@ -96,6 +96,8 @@ def title(run: dict) -> str:
         text += f", beta {own['beta']:g}"
     if own["shift"]:
         text += f", shifts of {own['shift']} pixel"
+    if own.get("flip"):
+        text += ", mirrored images"
     return text
 
 
