@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, choose, jit, larger, smaller
+from ..common.cpu import aligned, choose, inlined, jit, larger, smaller
 
 LANES = 16
 
@@ -24,8 +24,8 @@ def add_freely(v, row):
         v[j] += row[j]
 
 
-@jit
-def add_and_fire(v, crossing, row, other, first, second, now, then):
+@inlined
+def fire_twice(v, crossing, rows, one, two, first, second, now, then):
     """Let two inputs act, one after the other, at times ``now`` and ``then``.
 
     Who exceeds the threshold (``first``, ``second``) fires and keeps its potential. Two at once,
@@ -34,11 +34,26 @@ def add_and_fire(v, crossing, row, other, first, second, now, then):
     """
     zero, never = v.dtype.type(0), v.dtype.type(np.inf)
     for j in range(v.size // LANES * LANES):
-        early = v[j] + choose(crossing[j] == never, row[j], zero)
+        early = v[j] + choose(crossing[j] == never, rows[one, j], zero)
         at = smaller(crossing[j], choose(early > first, now, never))
-        late = early + choose(at == never, other[j], zero)
+        late = early + choose(at == never, rows[two, j], zero)
         v[j] = late
         crossing[j] = smaller(at, choose(late > second, then, never))
+
+
+@inlined
+def fire_together(v, crossing, rows, group, threshold, now):
+    """Let four inputs of one time act, in their order, before the threshold is tested."""
+    zero, never = v.dtype.type(0), v.dtype.type(np.inf)
+    one, two, three, four = group
+    for j in range(v.size // LANES * LANES):
+        silent = crossing[j] == never
+        height = v[j] + choose(silent, rows[one, j], zero)
+        height += choose(silent, rows[two, j], zero)
+        height += choose(silent, rows[three, j], zero)
+        height += choose(silent, rows[four, j], zero)
+        v[j] = height
+        crossing[j] = smaller(crossing[j], choose(height > threshold, now, never))
 
 
 @jit
@@ -77,6 +92,34 @@ def first_silent(crossing, start, outputs):
     return start
 
 
+@inlined
+def time_of(events, times, r):
+    """Time of event ``r``; ``inf`` behind the last."""
+    return times[events[r]] if r < events.size else times.dtype.type(np.inf)
+
+
+@inlined
+def row_of(events, rows, r, end):
+    """Row of event ``r``; from ``end`` on the last one, which is zero."""
+    return np.uint32(events[r]) if r < end else np.uint32(len(rows) - 1)
+
+
+@inlined
+def group_end(events, times, r):
+    """Behind the last event that shares the time of event ``r``; four at most."""
+    end, last = r + 1, min(r + 4, events.size)
+    while end < last and times[events[end]] == times[events[r]]:
+        end += 1
+    return end
+
+
+@inlined
+def group_of(events, rows, r, end):
+    """Rows of the one to four events from ``r`` to ``end``, filled up with zeros."""
+    first, second = row_of(events, rows, r, end), row_of(events, rows, r + 1, end)
+    return first, second, row_of(events, rows, r + 2, end), row_of(events, rows, r + 3, end)
+
+
 @jit
 def integrate(events, times, rows, threshold, v, crossing, outputs):
     """Let the events of one sample act on the state ``v`` and ``crossing`` of its neurons.
@@ -84,24 +127,21 @@ def integrate(events, times, rows, threshold, v, crossing, outputs):
     A neuron that has fired keeps the potential of its spike. The last of ``rows`` is zero.
     """
     never = v.dtype.type(np.inf)
-    silent = 0
-    for r in range(0, events.size, 2):
-        now = times[events[r]]
-        then = times[events[r + 1]] if r + 1 < events.size else never
-        after = times[events[r + 2]] if r + 2 < events.size else never
-        add_and_fire(
-            v,
-            crossing,
-            rows[events[r]],
-            rows[events[r + 1] if r + 1 < events.size else -1],
-            threshold if now < then else never,
-            threshold if then < after else never,
-            now,
-            then,
-        )
+    silent = r = 0
+    while r < events.size and silent < outputs:
+        now, end = times[events[r]], group_end(events, times, r)
+        if end > r + 2:
+            limit = threshold if now < time_of(events, times, end) else never
+            fire_together(v, crossing, rows, group_of(events, rows, r, end), limit, now)
+        else:
+            end = r + 2
+            one, two = row_of(events, rows, r, end), row_of(events, rows, r + 1, events.size)
+            then = time_of(events, times, r + 1)
+            first = threshold if now < then else never
+            second = threshold if then < time_of(events, times, end) else never
+            fire_twice(v, crossing, rows, one, two, first, second, now, then)
+        r = end
         silent = first_silent(crossing, silent, outputs)
-        if silent == outputs:
-            break
 
 
 @jit
@@ -121,17 +161,22 @@ def integrate_on_ramp(events, times, rows, bias, threshold, limit, v, crossing, 
                 break
 
 
-@jit
-def add_and_note(v, level, crossing, peak, peak_time, row, threshold, now, end):
-    """The last input of one time: note first crossings, and where ``v`` is higher than ever.
+@inlined
+def note(v, level, crossing, peak, peak_time, rows, group, threshold, now, end):
+    """Let four inputs of one time act; note first crossings, and where ``v`` is higher than ever.
 
     Times only grow, so the larger one is that of the peak.
     """
     zero, never, before = v.dtype.type(0), v.dtype.type(np.inf), v.dtype.type(-1)
     lift = zero if now < end else -never
+    one, two, three, four = group
     for j in range(v.size // LANES * LANES):
-        free = v[j] + row[j]
-        height = level[j] + choose(crossing[j] == never, row[j], zero)
+        silent = crossing[j] == never
+        free = v[j] + rows[one, j] + rows[two, j] + rows[three, j] + rows[four, j]
+        height = level[j] + choose(silent, rows[one, j], zero)
+        height += choose(silent, rows[two, j], zero)
+        height += choose(silent, rows[three, j], zero)
+        height += choose(silent, rows[four, j], zero)
         v[j] = free
         level[j] = height
         crossing[j] = smaller(crossing[j], choose(height > threshold, now, never))
@@ -155,21 +200,31 @@ def track_on_ramp(v, level, crossing, peak, peak_time, bias, threshold, now, the
 
 
 @jit
-def integrate_with_peaks(events, times, rows, bias, threshold, limit, end, state):
-    """Like the two above without end at a spike, noting the largest potential before ``end``."""
-    v, level, crossing, peak, peak_time = state[0], state[2], state[1], state[3], state[4]
+def integrate_with_peaks(events, times, rows, threshold, end, state):
+    """Like :func:`integrate` to the end of the window, noting the peaks of ``v`` before ``end``."""
+    v, crossing, level, peak, peak_time = state[0], state[1], state[2], state[3], state[4]
+    never = v.dtype.type(np.inf)
+    r = 0
+    while r < events.size:
+        now, behind = times[events[r]], group_end(events, times, r)
+        group, last = group_of(events, rows, r, behind), now < time_of(events, times, behind)
+        limit, until = (threshold, end) if last else (never, now)
+        note(v, level, crossing, peak, peak_time, rows, group, limit, now, until)
+        r = behind
+
+
+@jit
+def integrate_with_peaks_on_ramp(events, times, rows, bias, threshold, limit, end, state):
+    """Like :func:`integrate_with_peaks` with a bias, whose ramp is not in ``v``."""
+    v, crossing, level, peak, peak_time = state[0], state[1], state[2], state[3], state[4]
     noted = v, level, crossing, peak, peak_time
     start = times[events[0]] if events.size else limit
-    if bias.size and start > 0:
+    if start > 0:
         track_on_ramp(*noted, bias, threshold, v.dtype.type(0), start, end)
     for r in range(events.size):
-        now, row = times[events[r]], rows[events[r]]
-        then = times[events[r + 1]] if r + 1 < events.size else limit
-        if now < then and not bias.size:
-            add_and_note(*noted, row, threshold, now, end)
-            continue
-        add_freely(v, row)
-        add(level, crossing, row)
+        now, then = times[events[r]], times[events[r + 1]] if r + 1 < events.size else limit
+        add_freely(v, rows[events[r]])
+        add(level, crossing, rows[events[r]])
         if now < then:
             track_on_ramp(*noted, bias, threshold, now, then, end)
 
@@ -197,7 +252,11 @@ def solve(
         state[2] = 0
         state[3] = -np.inf
         state[4] = -1
-        integrate_with_peaks(events, times, rows, bias, threshold, limit, limit - delay, state)
+        end = limit - delay
+        if bias.size:
+            integrate_with_peaks_on_ramp(events, times, rows, bias, threshold, limit, end, state)
+        else:
+            integrate_with_peaks(events, times, rows, threshold, end, state)
     elif bias.size:
         integrate_on_ramp(events, times, rows, bias, threshold, limit, state[0], state[1], out.size)
     else:

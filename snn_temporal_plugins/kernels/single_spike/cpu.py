@@ -6,7 +6,7 @@ blocks can run on several threads and every sum keeps its order whatever their n
 
 from __future__ import annotations
 
-from ..common.cpu import choose, jit, sort_buffers, sort_events
+from ..common.cpu import choose, inlined, jit, sort_buffers, sort_events
 from ..integrate.cpu import copy, room, solve
 
 
@@ -33,7 +33,7 @@ def forward(
             copy(state[4], peak_time[b])
 
 
-@jit
+@inlined
 def carry(error, times, until, silent, delta, weight, beta):
     """Pass the error of one neuron to its causal inputs, and to those from ``silent`` on."""
     zero = error.dtype.type(0)
@@ -52,7 +52,7 @@ def input_errors(times, until, silent, delta, weight, beta, error, first, last):
                 carry(error[b], times[b], until[b, j], silent, delta[b, j], weight[j], beta)
 
 
-@jit
+@inlined
 def share(gradient, times, until, delta):
     """Give the error of one neuron to the weights of its causal inputs."""
     zero = gradient.dtype.type(0)
