@@ -266,7 +266,7 @@ def solve(
         add_ramp(state[1], bias, limit, potential)
 
 
-@jit
+@inlined
 def conclude(crossing, level, delay, limit, out, potential, until):
     """Results from the final state, without the ramp of a bias."""
     latest = min(limit - level.dtype.type(1), np.finfo(level.dtype).max)
@@ -286,7 +286,7 @@ def add_ramp(crossing, bias, limit, potential):
         potential[j] += bias[j] * (crossing[j] + one if crossing[j] < np.inf else limit)
 
 
-@jit
+@inlined
 def copy(source, target):
     """Copy as many numbers as the target holds."""
     for j in range(target.size):
