@@ -60,7 +60,7 @@ PAPERS = (
             Row(
                 "rule A, two convolutions (16C5-P2-32C5-10), shifts of one pixel",
                 "",
-                "s4nn/mnist_rule_A_conv_10epochs_shift1_seed?.json",
+                "s4nn/mnist_rule_A_conv_16_32_10epochs_shift1_seed?.json",
                 FIRST_SPIKE,
             ),
             Row(

@@ -163,7 +163,9 @@ def trained(args, times, labels):
 
 
 def file_name(args) -> str:
-    network = str(args.hidden) if args.network == "dense" else "conv"
+    network = str(args.hidden)
+    if args.network == "conv":
+        network = "_".join(map(str, ("conv", *args.channels)))
     return "_".join(
         [args.data, f"rule_{args.rule}", network, f"{args.epochs}epochs"]
         + [f"shift{args.shift}"] * bool(args.shift)
