@@ -16,7 +16,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from ..common.cpu import fused, jit
+from ..common.cpu import fused, inlined, jit
 
 PIECE = 512  # columns
 
@@ -44,7 +44,7 @@ def _bell(z):
     return series
 
 
-@jit
+@inlined
 def forward_step(x, scale, v, a, theta_m, theta_s, threshold, psc, spikes, u):
     """Advance one piece by one step, in place of ``v`` and ``a``; what is None is not written."""
     zero, one = v.dtype.type(0), v.dtype.type(1)
