@@ -19,13 +19,12 @@ pytest.importorskip("numba")
 INF = float("inf")
 
 
-def problem(seed, dtype, *, whole=True, exact=False, bias=False, t_max=None):
-    """Times with ties, silence and spikes outside the window; weights of both signs."""
+def problem(seed, dtype, *, whole=True, exact=False, bias=False):
+    """Times with ties (few or many), silence and spikes outside the window; signed weights."""
     g = torch.Generator().manual_seed(seed)
     batch, inputs, outputs = torch.randint(1, 38, (3,), generator=g).tolist()
-    times = torch.rand(batch, inputs, generator=g, dtype=dtype) * torch.randint(
-        3, 700, (), generator=g
-    )
+    latest = 3 * 230 ** torch.rand((), generator=g, dtype=dtype)
+    times = latest * torch.rand(batch, inputs, generator=g, dtype=dtype)
     times[torch.rand(batch, inputs, generator=g) < 0.3] = INF
     times = times.floor() if whole else times
     weight, carried = (torch.randn(outputs, inputs, generator=g, dtype=dtype) for _ in range(2))
