@@ -117,7 +117,7 @@ def aligned(size, like):
 
 @jit
 def transpose(source, target):
-    """Write ``source [O, I]`` to the corner of ``target [I', O']``, strip by strip.
+    """Write ``source [O, I]`` to the corner of ``target [I', O']``, and zeros to the rest of it.
 
     Within a strip the reads of each row and all writes go through whole cache lines.
     """
@@ -130,6 +130,11 @@ def transpose(source, target):
     for i in range(inputs):
         for j in range(whole, outputs):
             target[i, j] = source[j, i]
+        for j in range(outputs, target.shape[1]):
+            target[i, j] = 0
+    for i in range(inputs, len(target)):
+        for j in range(target.shape[1]):
+            target[i, j] = 0
 
 
 @jit

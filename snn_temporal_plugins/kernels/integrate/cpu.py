@@ -7,6 +7,7 @@ import numpy as np
 from ..common.cpu import aligned, choose, inlined, jit, larger, smaller
 
 LANES = 16
+WIDE = 64  # neurons; for fewer, looking for events of one time costs more than it saves
 
 
 @jit
@@ -129,7 +130,8 @@ def integrate(events, times, rows, threshold, v, crossing, outputs):
     never = v.dtype.type(np.inf)
     silent = r = 0
     while r < events.size and silent < outputs:
-        now, end = times[events[r]], group_end(events, times, r)
+        now = times[events[r]]
+        end = group_end(events, times, r) if v.size > WIDE else r + 2
         if end > r + 2:
             limit = threshold if now < time_of(events, times, end) else never
             fire_together(v, crossing, rows, group_of(events, rows, r, end), limit, now)

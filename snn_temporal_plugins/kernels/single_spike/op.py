@@ -74,8 +74,6 @@ def weight_rows(weight: Tensor) -> Tensor:
     outputs, inputs = weight.shape
     rows = weight.new_empty(inputs + 1, outputs + -outputs % LANES)
     transpose(weight.detach().contiguous().numpy(), rows.numpy())
-    rows[inputs:] = 0
-    rows[:, outputs:] = 0
     return rows
 
 
