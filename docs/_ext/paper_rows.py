@@ -64,9 +64,9 @@ PAPERS = (
                 FIRST_SPIKE,
             ),
             Row(
-                "the same on Fashion-MNIST, mirrored images",
+                "the same with 32 and 64 channels, Fashion-MNIST, mirrored images",
                 "",
-                "s4nn/fashion-mnist_rule_A_conv_10epochs_seed?.json",
+                "s4nn/fashion-mnist_rule_A_conv_32_64_11epochs_rate0.5_seed?.json",
                 FIRST_SPIKE,
             ),
             Row(

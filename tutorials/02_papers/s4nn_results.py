@@ -98,6 +98,11 @@ def title(run: dict) -> str:
         text += f", shifts of {own['shift']} pixel"
     if own.get("flip"):
         text += ", mirrored images"
+    for name, what in (("drop", "input"), ("hidden_drop", "hidden")):
+        if own.get(name):
+            text += f", {100 * own[name]:g} % of the {what} spikes silenced"
+    if own.get("rate", 1) != 1:
+        text += f", learning rates times {own['rate']:g}"
     return text
 
 
