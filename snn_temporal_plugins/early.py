@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from torch import Tensor, nn
 
 from . import _checks
 from .decisions import first_class
-from .kernels.common.threads import run_blocks
 from .neurons.single_spike_if import SingleSpikeIF
 from .synapses.base import event_weights
 from .timed import Timed
@@ -88,7 +88,7 @@ def first_spike_decision(model: nn.Module, times: Tensor) -> Decision:
         raise TypeError(
             f"first_spike_decision: times are {times.dtype} but the weights {plan.dtype}."
         )
-    if plan.kernel is not None and times.is_cpu:
+    if plan.run is not None and times.is_cpu:
         return plan.decide(times)
     with torch.no_grad():
         return _layer_by_layer(timed_stack("first_spike_decision", model), times)
@@ -169,11 +169,12 @@ class _Plan:
         self.tensors = [
             t for layer in layers for t in layer.synapse.state_dict(keep_vars=True).values()
         ]
-        self.kernel: Callable[..., None] | None = None
+        self.run: Callable[..., None] | None = None
         if all(map(_has_kernel, layers)):
             self._prepare(layers, weights)
 
     def _prepare(self, layers: list[Timed], weights: list[Tensor]) -> None:
+        from .kernels.common.threads import run_blocks
         from .kernels.first_decision.cpu import decide
         from .kernels.single_spike.op import scalar_type, weight_rows
 
@@ -181,7 +182,8 @@ class _Plan:
         inputs, scalar = self.inputs, scalar_type(weights[0])
         sizes = [inputs, *(len(w) for w in weights)], [inputs, *(m.shape[1] for m in rows)]
         limits = [INF if layer.t_max is None else layer.t_max for layer in layers]
-        self.kernel, self.bits = decide, np.dtype(f"u{weights[0].element_size()}")
+        self.run, self.bits = partial(run_blocks, decide), np.dtype(f"u{weights[0].element_size()}")
+        self.work = sum(weight.numel() for weight in weights)
         self.layers = (
             torch.cat([matrix.flatten() for matrix in rows]).numpy(),
             np.array(sizes),
@@ -191,13 +193,12 @@ class _Plan:
         )
 
     def decide(self, times: Tensor) -> Decision:
-        assert self.kernel is not None
+        assert self.run is not None
         inputs = times.detach().contiguous().numpy()
         batch = len(inputs)
         label, when = np.empty(batch, np.int64), np.empty(batch, inputs.dtype)
         spikes, additions = np.empty((batch, len(self.layers[2])), np.int64), np.empty_like(label)
-        run_blocks(
-            self.kernel,
+        self.run(
             batch,
             inputs,
             inputs.view(self.bits),
@@ -206,6 +207,7 @@ class _Plan:
             when,
             spikes,
             additions,
+            work=batch * self.work,
         )
         return Decision(*map(torch.from_numpy, (label, when, spikes, additions)))
 

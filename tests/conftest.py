@@ -48,6 +48,22 @@ def _nan_in_empty_tensors():
     torch.utils.deterministic.fill_uninitialized_memory = fill
 
 
+@pytest.fixture(params=["OpenMP", "Python"])
+def set_threads(request, monkeypatch):
+    """``torch.set_num_threads`` for one test, where kernels share any work, by either pool."""
+    pytest.importorskip("numba")
+    from snn_temporal_plugins.kernels.common import threads
+
+    monkeypatch.setattr(threads, "SMALL", 0)
+    if request.param == "Python":
+        monkeypatch.setattr(threads, "OPENMP", 0)
+    elif not threads.OPENMP:
+        pytest.skip("torch has no GNU OpenMP here")
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def real_digits():
     """200 genuine MNIST digits: uint8 images [N, 28, 28] and labels [N]."""

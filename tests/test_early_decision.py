@@ -190,14 +190,12 @@ def test_images_are_flattened_and_an_empty_batch_passes():
     assert stp.first_spike_decision(model, image[:0]).label.shape == (0,)
 
 
-def test_threads_do_not_change_a_decision():
-    model, times, before = stack(6), samples(6, batch=101), torch.get_num_threads()
+def test_threads_do_not_change_a_decision(set_threads):
+    model, times = stack(6), samples(6, batch=101)
+    set_threads(1)
     one = stp.first_spike_decision(model, times)
-    try:
-        torch.set_num_threads(3)
-        three = stp.first_spike_decision(model, times)
-    finally:
-        torch.set_num_threads(before)
+    set_threads(3)
+    three = stp.first_spike_decision(model, times)
     assert all(torch.equal(a, b) for a, b in zip(one, three, strict=True))
 
 

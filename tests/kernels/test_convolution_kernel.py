@@ -106,15 +106,12 @@ def test_kernel_and_clocked_form_are_one_neuron(shape):
 
 
 @pytest.mark.parametrize("gate", ["spike", "triangle"])
-def test_threads_do_not_change_a_bit(gate):
+def test_threads_do_not_change_a_bit(gate, set_threads):
     times, conv, errors = problem(7, torch.float32, SHAPES[0], bias=True)
-    neuron, before, results = stp.SingleSpikeIF(3.7, gate=gate), torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            results.append(run("numba", neuron, times, conv, errors, t_max=61))
-    finally:
-        torch.set_num_threads(before)
+    neuron, results = stp.SingleSpikeIF(3.7, gate=gate), []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        results.append(run("numba", neuron, times, conv, errors, t_max=61))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 

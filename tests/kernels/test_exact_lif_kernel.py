@@ -87,17 +87,16 @@ def test_single_precision_keeps_the_counts_of_all_but_touching_neurons(tau_mem):
     assert different <= 2e-3 * total
 
 
-def test_number_of_threads_does_not_change_a_bit():
+def test_number_of_threads_does_not_change_a_bit(set_threads):
     g = torch.Generator().manual_seed(5)
     times = 3 * torch.rand(9, 30, generator=g)
     weight = 0.5 * torch.randn(600, 30, generator=g) + 0.2  # three chunks
     neuron = stp.ExactLIF(3.0, 1.5, 0.6, max_spikes=6, truncation="ignore")
-    results, before = [], torch.get_num_threads()
+    results = []
     for threads in (1, 3):
-        torch.set_num_threads(threads)
+        set_threads(threads)
         rest = weight, torch.ones(9, 600, 6), torch.ones(9, 600)
         results.append(run(neuron, "numba", times, weight, *rest)[0])
-    torch.set_num_threads(before)
     for one, several in zip(*results, strict=True):
         assert torch.equal(one, several)
 

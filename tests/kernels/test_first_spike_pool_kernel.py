@@ -12,22 +12,19 @@ INF = float("inf")
 @pytest.mark.parametrize("kernel", [1, 2, 3])
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_kernel_is_the_reference(kernel, last, threads):
+def test_kernel_is_the_reference(kernel, last, threads, set_threads):
     torch.manual_seed(kernel)
     times = torch.randint(0, 9, (5, 7, 8, 9)).float()  # ties in most windows
     times[torch.rand(times.shape) < 0.5] = INF
     times[0] = INF
     times = times.to(memory_format=torch.channels_last if last else torch.contiguous_format)
-    before, results = torch.get_num_threads(), []
+    results = []
     error = torch.randn(5, 7, 8 // kernel, 9 // kernel)
-    try:
-        torch.set_num_threads(threads)
-        for backend in ("torch", "numba"):
-            leaf = times.clone().requires_grad_()
-            out = stp.FirstSpikePool2d(kernel, backend=backend)(leaf)
-            results.append((out, torch.autograd.grad(out, leaf, error)[0]))
-    finally:
-        torch.set_num_threads(before)
+    set_threads(threads)
+    for backend in ("torch", "numba"):
+        leaf = times.clone().requires_grad_()
+        out = stp.FirstSpikePool2d(kernel, backend=backend)(leaf)
+        results.append((out, torch.autograd.grad(out, leaf, error)[0]))
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 

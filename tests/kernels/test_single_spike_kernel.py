@@ -148,17 +148,14 @@ def test_negative_zero_is_the_first_step():
 
 
 @pytest.mark.parametrize("gate", ["spike", "triangle"])
-def test_threads_do_not_change_a_bit(gate):
+def test_threads_do_not_change_a_bit(gate, set_threads):
     g = torch.Generator().manual_seed(5)
     times = torch.randint(0, 99, (61, 83), generator=g).float()
     weight, errors = torch.randn(47, 83, generator=g), torch.randn(2, 61, 47, generator=g)
-    neuron, before, results = stp.SingleSpikeIF(1.7, gate=gate), torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            results.append(run(neuron, "numba", times, weight, weight, None, errors))
-    finally:
-        torch.set_num_threads(before)
+    neuron, results = stp.SingleSpikeIF(1.7, gate=gate), []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        results.append(run(neuron, "numba", times, weight, weight, None, errors))
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
@@ -179,42 +176,34 @@ class Encoded(Dataset):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-def test_forked_workers_and_parent_share_nothing():
+def test_forked_workers_and_parent_share_nothing(set_threads):
     torch.manual_seed(0)
     layer = stp.Timed(nn.Linear(31, 17, bias=False), stp.SingleSpikeIF(0.4), backend="numba")
     times = torch.randint(0, 40, (12, 31)).float()
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        want = layer(times).detach()  # the parent's pool exists before the fork
-        loader = DataLoader(
-            Encoded(layer, times), batch_size=3, num_workers=2, multiprocessing_context="fork"
-        )
-        assert torch.equal(torch.cat([*loader]), want)
-        assert torch.equal(layer(times), want)
-    finally:
-        torch.set_num_threads(before)
+    set_threads(2)
+    want = layer(times).detach()  # the parent's pool exists before the fork
+    loader = DataLoader(
+        Encoded(layer, times), batch_size=3, num_workers=2, multiprocessing_context="fork"
+    )
+    assert torch.equal(torch.cat([*loader]), want)
+    assert torch.equal(layer(times), want)
 
 
-def test_two_python_threads_at_once():
+def test_two_python_threads_at_once(set_threads):
     torch.manual_seed(0)
     layer = stp.Timed(nn.Linear(91, 57, bias=False), stp.SingleSpikeIF(0.4), backend="numba")
     times = torch.randint(0, 40, (64, 91)).float()
     want, right = layer(times), []
 
     def work():
-        torch.set_num_threads(2)
+        set_threads(2)
         right.extend(torch.equal(layer(times), want) for _ in range(40))
 
-    before = torch.get_num_threads()
     workers = [threading.Thread(target=work) for _ in range(2)]
-    try:
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(30)
-    finally:
-        torch.set_num_threads(before)
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
     assert len(right) == 80 and all(right)
 
 

@@ -150,14 +150,11 @@ def test_kernel_is_the_reference(output, size):
 
 
 @needs_numba
-def test_any_number_of_threads_gives_the_same_bits():
-    x, before, runs = 1.1 * torch.randn(6, 3001), torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            runs.append(gradients(stp.TSSLLIF(output="spikes", backend="numba"), x))
-    finally:
-        torch.set_num_threads(before)
+def test_any_number_of_threads_gives_the_same_bits(set_threads):
+    x, runs = 1.1 * torch.randn(6, 3001), []
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        runs.append(gradients(stp.TSSLLIF(output="spikes", backend="numba"), x))
     for run in runs[1:]:
         assert all(torch.equal(a, b) for a, b in zip(runs[0], run, strict=True))
 

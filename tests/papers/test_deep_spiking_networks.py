@@ -201,15 +201,12 @@ def test_learning_in_two_parts_through_a_file_is_learning_at_once():
     assert torch.equal(whole.residue, restored.residue)
 
 
-def test_same_bits_for_one_and_two_threads():
+def test_same_bits_for_one_and_two_threads(set_threads):
     net, (x, _) = network(order="event"), samples(9)
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            results.append(net(x))
-    finally:
-        torch.set_num_threads(before)
+    results = []
+    for threads in (1, 2):
+        set_threads(threads)
+        results.append(net(x))
     assert torch.equal(*results)
 
 

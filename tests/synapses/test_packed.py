@@ -197,17 +197,12 @@ def test_early_decision_reads_packed_networks():
         assert torch.equal(a, b)
 
 
-def test_two_threads_give_the_same_bits():
-    pytest.importorskip("numba")
+def test_two_threads_give_the_same_bits(set_threads):
     packed, inputs = stp.pack(layer(outputs=70)), times()
-    before = torch.get_num_threads()
     found = []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            found.append(packed(inputs))
-    finally:
-        torch.set_num_threads(before)
+    for threads in (1, 2):
+        set_threads(threads)
+        found.append(packed(inputs))
     assert torch.equal(found[0][0], found[1][0]) and torch.equal(found[0][1], found[1][1])
 
 

@@ -1,21 +1,26 @@
-"""Blocks of a kernel's work on a pool of threads.
+"""Blocks of a kernel's work on several threads.
 
-numba's own threading layers are not used: one kills forked children, another aborts under two
-Python threads. The kernels release the interpreter lock, so ordinary threads serve. A pool
-belongs to the process that made it: a forked child finds none and makes its own.
+They are those of torch's own OpenMP pool, whose threads are awake while a network is trained;
+where there is none (and in a forked child, which inherits no threads), a pool of Python threads.
+numba's threading layers are not used: one kills forked children, another aborts under two Python
+threads.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import Any
 
 import torch
 
-SMALL = 4_000_000  # (sample, input, output) triples that one thread handles before another is awake
+from .team import in_blocks
+
+SMALL = 400_000  # (sample, input, output) triples that are not worth a second thread
+SHARES = 4  # blocks per thread: who is late finds less left
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
@@ -31,13 +36,22 @@ def run_blocks(
     if threads <= 1 or work < SMALL:
         kernel(*arguments, 0, size)
         return
-    edges = [size * k // threads for k in range(threads + 1)]
-    blocks = list(pairwise(edges))
-    pool = _pool(threads - 1)
-    waiting = [pool.submit(kernel, *arguments, *block) for block in blocks[1:]]
-    kernel(*arguments, *blocks[0])  # the caller works too
-    for block in waiting:
-        block.result()
+    blocks = min(size, SHARES * threads)
+    in_blocks(kernel)(_start(), threads, size, blocks, *arguments)
+
+
+def _start() -> int:
+    """Address of what starts a team: ``start(function, data, threads, flags)``."""
+    return OPENMP if OPENMP and os.getpid() == PROCESS else PYTHON
+
+
+@ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+def _start_python(function: int, data: int, threads: int, flags: int) -> None:
+    region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(function)
+    waiting = [_pool(threads - 1).submit(region, data) for _ in range(threads - 1)]
+    region(data)  # the caller works too
+    for share in waiting:
+        share.result()
 
 
 def _pool(workers: int) -> ThreadPoolExecutor:
@@ -45,3 +59,17 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     if key not in _pools:
         _pools[key] = ThreadPoolExecutor(workers, thread_name_prefix="snn-temporal")
     return _pools[key]
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def _openmp() -> int:
+    """Address of ``GOMP_parallel`` in the library that torch has loaded; 0 if there is none."""
+    if sys.platform != "linux":
+        return 0
+    return _address(getattr(ctypes.CDLL(None), "GOMP_parallel", None))
+
+
+PROCESS, OPENMP, PYTHON = os.getpid(), _openmp(), _address(_start_python)
