@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
@@ -69,8 +71,10 @@ def latency(x: Tensor, t_max: float, *, steps: bool = True, silent_zeros: bool =
     check_window("latency", t_max, steps)
     _checks.unit_values("latency", x)
     if x.dtype == torch.uint8:
-        times = _grey_times(t_max, steps, silent_zeros, x.device)
-        return times.index_select(0, x.flatten().long()).view(x.shape)  # thrice as fast as [x]
+        traced = type(x) is not Tensor or torch.compiler.is_compiling()
+        table = _grey_times if traced else _kept_grey_times
+        times = table(t_max, steps, silent_zeros, x.device)
+        return times.index_select(0, x.flatten().int()).view(x.shape)  # thrice as fast as [x]
     times = (1 - x).mul_(t_max)
     if steps:
         times = whole_steps(times, int(t_max))
@@ -87,6 +91,9 @@ def _grey_times(t_max: float, steps: bool, silent_zeros: bool, device: torch.dev
     if silent_zeros:
         times[0] = INF
     return times
+
+
+_kept_grey_times = lru_cache(16)(_grey_times)
 
 
 def decode_latency(times: Tensor, t_max: float) -> Tensor:

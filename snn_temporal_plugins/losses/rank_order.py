@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .. import _checks
@@ -88,9 +87,7 @@ class RankOrderLoss(FirstSpikeLoss):
 
     def target_times(self, times: Tensor, targets: Tensor) -> Tensor:
         """Target times ``[B, C]`` for finite output times (silent outputs at ``t_max``)."""
-        earliest = times.min(1, keepdim=True).values
-        silent = earliest >= self.t_max
-        near = times - earliest < self.gamma
-        wanted = torch.where(near, (earliest + self.gamma).clamp(max=self.t_max), times)
-        label = torch.where(silent, self.t_max - self.gamma, earliest)
+        earliest = times.amin(1, keepdim=True)
+        wanted = times.maximum((earliest + self.gamma).clamp_(max=self.t_max))
+        label = earliest.masked_fill(earliest >= self.t_max, self.t_max - self.gamma)
         return wanted.scatter(1, targets.unsqueeze(1), label)

@@ -116,25 +116,25 @@ def aligned(size, like):
 
 
 @jit
-def transpose(source, target):
+def transpose(source, target, first, last):
     """Write ``source [O, I]`` to the corner of ``target [I', O']``, and zeros to the rest of it.
 
-    Within a strip the reads of each row and all writes go through whole cache lines.
+    A block is a range of strips of the target, in which reads and writes fill cache lines.
     """
     outputs, inputs = source.shape
-    whole = outputs // STRIP * STRIP
-    for start in range(0, whole, STRIP):
-        for i in range(inputs):
-            for j in range(STRIP):
-                target[i, start + j] = source[start + j, i]
-    for i in range(inputs):
-        for j in range(whole, outputs):
-            target[i, j] = source[j, i]
-        for j in range(outputs, target.shape[1]):
-            target[i, j] = 0
-    for i in range(inputs, len(target)):
-        for j in range(target.shape[1]):
-            target[i, j] = 0
+    for strip in range(first, last):
+        start, end = strip * STRIP, min((strip + 1) * STRIP, target.shape[1])
+        if start + STRIP <= outputs:
+            for i in range(inputs):
+                for j in range(STRIP):
+                    target[i, start + j] = source[start + j, i]
+        else:
+            for i in range(inputs):
+                for j in range(start, end):
+                    target[i, j] = source[j, i] if j < outputs else 0
+        for i in range(inputs, len(target)):
+            for j in range(start, end):
+                target[i, j] = 0
 
 
 @jit

@@ -16,10 +16,9 @@ from ...neurons.exact_lif_adjoint import (
 )
 from ...neurons.exact_lif_dynamics import Constants
 from ...neurons.exact_lif_forward import Events, Found, Rule
-from ..common.cpu import transpose
 from ..common.threads import run_blocks
 from ..exact_lif_backward import cpu as backward_cpu
-from ..single_spike.op import BITS, weight_rows
+from ..single_spike.op import BITS, weight_rows, write_transposed
 from . import cpu
 
 CHUNK = 256  # output neurons whose sums over input times belong together
@@ -148,7 +147,7 @@ def exact_lif_backward(
     )
     on_times = lags.sum(0).view(times.shape) if times_needed else times.new_empty(0)
     on_weight = carrier.new_empty(carrier.shape)
-    transpose(gradient[:-1, :outputs].numpy(), on_weight.numpy())
+    write_transposed(gradient[:-1, :outputs], on_weight)
     return on_times, on_weight, on_threshold
 
 

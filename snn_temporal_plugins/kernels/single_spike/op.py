@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...neurons.single_spike_times import Rule, errors
-from ..common.cpu import transpose
+from ..common.cpu import STRIP, transpose
 from ..common.direct import function, plain
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
@@ -73,14 +73,20 @@ def weight_rows(weight: Tensor) -> Tensor:
     """Weights ``[I + 1, O']`` of each input, padded with zeros to whole vectors and by a row."""
     outputs, inputs = weight.shape
     rows = weight.new_empty(inputs + 1, outputs + -outputs % LANES)
-    transpose(weight.detach().contiguous().numpy(), rows.numpy())
+    write_transposed(weight.detach().contiguous(), rows)
     return rows
+
+
+def write_transposed(source: Tensor, target: Tensor) -> None:
+    """Write ``source [O, I]`` to the corner of ``target [I', O']``, and zeros to the rest of it."""
+    strips, work = -(-target.shape[1] // STRIP), 16 * target.numel()
+    run_blocks(transpose, strips, source.numpy(), target.numpy(), work=work)
 
 
 def padded(weight: Tensor, bias: Tensor | None) -> np.ndarray:
     """Bias ``[O']`` of the neurons, padded with zeros to whole vectors; empty if there is none."""
     if bias is None:
-        return weight.new_empty(0).numpy()
+        return np.empty(0, scalar_type(weight))
     return F.pad(bias.detach(), (0, -len(bias) % LANES)).numpy()
 
 
