@@ -213,7 +213,8 @@ class Timed(nn.Module):
                 )
 
     def _warn_if_silent(self, out: Tensor) -> None:
-        if out.numel() and out.detach().amin().item() == float("inf"):
+        found = out.detach()  # one sample that fires will do
+        if out.numel() and all(x.amin().item() == float("inf") for x in (found[0], found)):
             self._warned_silent = True
             warnings.warn(
                 f"all {out[0].numel()} neurons of a Timed layer stayed silent for a whole batch "

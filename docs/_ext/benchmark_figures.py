@@ -1,7 +1,7 @@
 """Figures of the benchmarks page, drawn from ``docs/results/benchmarks.json`` at build time.
 
-``.. benchmark-figure:: bars`` (or ``sweeps``, ``memory``) draws, saves to ``docs/generated`` and
-shows, with a text for those who cannot see it.
+``.. benchmark-figure:: bars`` (or ``threads``, ``sweeps``, ``memory``) draws, saves to
+``docs/generated`` and shows, with a text for those who cannot see it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ FILE = "benchmarks.json"
 DRAWN = Path(__file__).resolve().parents[1] / "generated"
 OURS, CLOCKED, OTHERS, RELU = "#0072B2", "#56B4E9", "0.65", "#000000"
 BASE = "ReLU network"
+UNDERLAY = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 SWEEPS = ("time steps", "width", "lit inputs")
 
 
@@ -55,7 +56,7 @@ def draw_bars(figures: dict[str, Any], batch: int) -> tuple[Figure, str]:
         for k, value in enumerate(values):
             if value != value:  # nan: no bar, so no place for its label
                 ax.text(0.02, k, labels[k], transform=ax.get_yaxis_transform(), va="center")
-        ax.bar_label(bars, labels, padding=3, fontsize="small")
+        ax.bar_label(bars, labels, padding=3, fontsize="small", bbox=UNDERLAY)
         ax.axvline(1, color="0.3", linewidth=1, linestyle="--")
         ax.set(xscale="log", xlabel="images per second, ReLU network = 1", title=task)
         ax.margins(x=0.25)
@@ -63,6 +64,40 @@ def draw_bars(figures: dict[str, Any], batch: int) -> tuple[Figure, str]:
         ax.spines[["top", "right"]].set_visible(False)
         said.append(f"{task}: " + ", ".join(map(" ".join, zip(names, labels, strict=True))))
     return drawing, f"Speed at batch {batch}, the ReLU network is 1. " + "; ".join(said) + "."
+
+
+def gains(figures: dict[str, Any], task: str, hidden: int, name: str) -> dict[int, float]:
+    """How many times as fast two threads are as one, by batch size."""
+    speeds = {
+        (cell["threads"], cell["batch"]): cell["images_per_second"].get(name)
+        for cell in figures["cells"]
+        if (cell["task"], cell["hidden"]) == (task, hidden)
+    }
+    one = {batch: speed for (threads, batch), speed in speeds.items() if threads == 1 and speed}
+    return {b: speeds[2, b] / speed for b, speed in one.items() if speeds.get((2, b))}
+
+
+def draw_threads(figures: dict[str, Any]) -> tuple[Figure, str]:
+    """Two threads over one, against the batch size."""
+    drawing = Figure(figsize=(9.5, 3.6), layout="constrained")
+    said = []
+    for ax, task in zip(
+        drawing.subplots(1, 2, sharey=True), ("training", "inference"), strict=True
+    ):
+        for hidden, style in ((400, "o-"), (600, "s--")):
+            for name in (BASE, "Timed, numba"):
+                found = gains(figures, task, hidden, name)
+                label = f"{name}, 784-{hidden}-10"
+                ax.plot(list(found), list(found.values()), style, color=colour(name), label=label)
+                listed = ", ".join(f"{gain:.2f} (batch {b})" for b, gain in found.items())
+                said.append(f"{task}, {label}: {listed}")
+        ax.axhline(1, color="0.3", linewidth=1, linestyle=":")
+        ax.set(xscale="log", xlabel="batch", title=task)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.spines[["top", "right"]].set_visible(False)
+    drawing.axes[0].set_ylabel("two threads, one thread = 1")
+    drawing.axes[0].legend(frameon=False, fontsize="small")
+    return drawing, "Speed of two threads, one thread is 1. " + "; ".join(said) + "."
 
 
 def draw_sweeps(figures: dict[str, Any]) -> tuple[Figure, str]:
@@ -105,6 +140,7 @@ def draw_memory(figures: dict[str, Any]) -> tuple[Figure, str]:
 
 FIGURES: dict[str, Callable[..., tuple[Figure, str]]] = {
     "bars": draw_bars,
+    "threads": draw_threads,
     "sweeps": draw_sweeps,
     "memory": draw_memory,
 }
