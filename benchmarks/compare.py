@@ -13,9 +13,12 @@ include the encoding, inference starts from encoded inputs.
 import argparse
 import importlib.util
 import itertools
+import os
 import sys
 import warnings
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads spin beside those of torch
 
 import torch
 from rich.console import Console

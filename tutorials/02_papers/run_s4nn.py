@@ -169,7 +169,7 @@ def file_name(args) -> str:
     return "_".join(
         [args.data, f"rule_{args.rule}", network, f"{args.epochs}epochs"]
         + [f"shift{args.shift}"] * bool(args.shift)
-        + [f"beta{args.beta}"] * (args.beta is not None)
+        + [f"beta{args.beta:g}"] * (args.beta is not None)
         + [f"rate{args.rate:g}"] * (args.rate != 1)
         + [f"drop{args.hidden_drop:g}"] * bool(args.hidden_drop)
         + [f"seed{args.seed}"]

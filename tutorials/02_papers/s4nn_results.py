@@ -73,10 +73,10 @@ def load(folder: Path) -> dict[str, list[dict]]:
 
 
 def bare(command: str) -> str:
-    """Command without seed, threads and the words about it."""
+    """Command without seed, threads, checkpoint and the words about it."""
     words, kept = command.split(" --")[0:], []
     for word in words:
-        if word.split()[0] not in ("seed", "threads", "idea", "name"):
+        if word.split()[0] not in ("seed", "threads", "idea", "name", "checkpoint"):
             kept.append(word.strip())
     return " --".join(kept)
 
