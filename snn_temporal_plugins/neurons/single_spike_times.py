@@ -101,7 +101,7 @@ def errors(
         parts.append((joint, at_crossing))
     if grad_potential is not None and (gate is not None or grad_times is None):
         parts.append((grad_potential, at_crossing))
-    if rule.error_length is None:
+    if rule.error_length is None or not parts:
         return parts
     whole = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
     scale = error_scale(whole, rule.error_length)

@@ -37,8 +37,11 @@ def problem(seed, dtype, *, whole=True, exact=False, bias=False):
     return times, weight, carried, offset, errors
 
 
-def run(neuron, backend, times, weight, carried, bias, errors, **options):
-    """Times, potentials and the gradients of times, weights and bias."""
+def run(neuron, backend, times, weight, carried, bias, errors, learns=(0, 1), **options):
+    """Times, potentials and the gradients of times, weights and bias.
+
+    Errors come to the spike times (0), to the potentials (1), or to both.
+    """
     leaves = [times.clone().requires_grad_(), weight.clone().requires_grad_()]
     leaves += [] if bias is None else [bias.clone().requires_grad_()]
     out = neuron.spike_times(
@@ -48,7 +51,8 @@ def run(neuron, backend, times, weight, carried, bias, errors, **options):
         backend=backend,
         **options,
     )
-    return [tensor.detach() for tensor in out] + list(torch.autograd.grad(out, leaves, [*errors]))
+    given = [out[k] for k in learns], leaves, [errors[k] for k in learns]
+    return [tensor.detach() for tensor in out] + list(torch.autograd.grad(*given))
 
 
 @given(
@@ -79,11 +83,14 @@ def test_whole_weights_and_steps_give_the_same_bits(
     bias=st.booleans(),
     gate=st.sampled_from([{}, {"gate": "triangle", "width": 2.3}]),
     to_silent=st.booleans(),
+    learns=st.sampled_from([(0,), (1,), (0, 1)]),
+    length=st.sampled_from([None, 0.7]),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
-def test_real_weights_agree_to_rounding(seed, delay, whole, bias, gate, to_silent):
+@settings(max_examples=90, deadline=None, derandomize=True)
+def test_real_weights_agree_to_rounding(seed, delay, whole, bias, gate, to_silent, learns, length):
     neuron = stp.SingleSpikeIF(1.7, delay=delay, **gate)
     options = {"t_max": 301 if bias else None, "beta": 0.3, "error_to_silent": to_silent}
+    options |= {"learns": learns, "error_length": length}
     arguments = problem(seed, torch.float64, whole=whole or bias, bias=bias)
     results = [run(neuron, backend, *arguments, **options) for backend in ("torch", "numba")]
     for reference, kernel in zip(*results, strict=True):

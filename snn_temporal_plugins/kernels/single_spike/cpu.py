@@ -6,7 +6,11 @@ blocks can run on several threads and every sum keeps its order whatever their n
 
 from __future__ import annotations
 
-from ..common.cpu import choose, inlined, jit, sort_buffers, sort_events
+from functools import partial
+
+import numpy as np
+
+from ..common.cpu import choose, inlined, jit, larger, sort_buffers, sort_events
 from ..integrate.cpu import copy, room, solve
 
 
@@ -31,6 +35,38 @@ def forward(
         if with_peaks:
             copy(state[3], peak[b])
             copy(state[4], peak_time[b])
+
+
+@partial(jit, fastmath={"reassoc"})
+def join_errors(on_times, on_potential, peak, threshold, width, length, delta, first, last):
+    """Errors ``delta [B, O]`` of potentials, of the samples of a block.
+
+    From the gradients on times and potentials, one of which may be empty; or from those on times
+    through the triangular gate around the threshold, where there are peaks. They are scaled to a
+    length per sample unless that is zero. A sample without error stays without.
+    """
+    none, whole = delta.dtype.type(0), delta.dtype.type(1)
+    for b in range(first, last):
+        if peak.size:
+            for j in range(delta.shape[1]):
+                passing = larger(whole - abs(peak[b, j] - threshold) / width, none)
+                delta[b, j] = -on_times[b, j] * passing
+        elif not on_potential.size:
+            for j in range(delta.shape[1]):
+                delta[b, j] = -on_times[b, j]
+        elif not on_times.size:
+            for j in range(delta.shape[1]):
+                delta[b, j] = on_potential[b, j]
+        else:
+            for j in range(delta.shape[1]):
+                delta[b, j] = on_potential[b, j] - on_times[b, j]
+        if length > 0:
+            squares = 0.0
+            for j in range(delta.shape[1]):
+                squares += np.float64(delta[b, j]) * np.float64(delta[b, j])
+            scale = delta.dtype.type(length / np.sqrt(squares) if squares > 0 else 0.0)
+            for j in range(delta.shape[1]):
+                delta[b, j] *= scale
 
 
 @inlined

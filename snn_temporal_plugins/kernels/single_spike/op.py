@@ -185,10 +185,17 @@ def _backward(
     times, backward_weight, until, peak, peak_time = ctx.saved_tensors
     rule: Rule = ctx.rule
     backward: Any = _run_backward if plain(times) else single_spike_if_backward
+    if grad_times is None and grad_potential is None:
+        return (None,) * len(ctx.needs_input_grad)
     gate = None if rule.width is None else (peak, peak_time)
     needed = ctx.needs_input_grad[:2]
+    if plain(times) and (gate is None or grad_potential is None):
+        delta = _joint_errors(grad_times, grad_potential, peak, rule)
+        parts = [(delta, until if gate is None else peak_time)]
+    else:
+        parts = errors(grad_times, grad_potential, until, gate, rule)
     grads: list[Tensor | None] = [None, None, None]  # of times, weight, bias
-    for delta, causes in errors(grad_times, grad_potential, until, gate, rule):
+    for delta, causes in parts:
         found = backward(
             times,
             backward_weight,
@@ -206,6 +213,27 @@ def _backward(
         ]
     grad_in, grad_weight = (g if wanted else None for g, wanted in zip(grads, needed, strict=False))
     return grad_in, grad_weight, None, grads[2], *[None] * 7
+
+
+def _joint_errors(
+    grad_times: Tensor | None, grad_potential: Tensor | None, peak: Tensor, rule: Rule
+) -> Tensor:
+    """Error ``[B, O]`` of the potential, where it is a single one: ``errors`` in one call."""
+    given: Any = grad_potential if grad_times is None else grad_times
+    delta = torch.empty_like(given, memory_format=torch.contiguous_format)
+    scalar = scalar_type(delta)
+    none = np.empty((0, 0), scalar)
+    run_blocks(
+        cpu.join_errors,
+        len(delta),
+        *(none if g is None else g.contiguous().numpy() for g in (grad_times, grad_potential)),
+        peak.numpy(),
+        *map(scalar, (rule.threshold, rule.width or 1)),
+        rule.error_length or 0.0,
+        delta.numpy(),
+        work=0,
+    )
+    return delta
 
 
 single_spike_if.register_autograd(_backward, setup_context=_setup_context)
