@@ -126,6 +126,7 @@ def compare(chosen, images, labels, progress):
         }
         for number in chosen.threads:
             with threads(number):
+                compile_kernels(field, images, labels)
                 for task in ("training", "inference"):
                     known: dict[str, float] = {}  # of the batch size before
                     for batch in chosen.batch:
@@ -146,6 +147,13 @@ def compare(chosen, images, labels, progress):
                         )
                         progress.advance(bar)
     return cells, accuracy
+
+
+def compile_kernels(field, images, labels):
+    """Run our networks once: compilation for a number of threads is no part of any cell."""
+    for task, name in itertools.product(("training", "inference"), LEARNING):
+        if name in field:
+            _job(field[name], images, labels, 128, task)()
 
 
 def table(cells, console):
