@@ -142,9 +142,9 @@ plt.show()
 #
 # every hidden neuron that fired is pushed by up to :math:`\beta` to fire earlier and more often,
 # whatever the error says. A little of it keeps the hidden layer alive, much of it makes everything
-# fire. Without it, which is textbook backpropagation, hidden spikes become fewer from epoch to
-# epoch. In a training as short as this one that does no harm; in full runs it costs less than seeds
-# differ among themselves (the row *beta 0* of the table below).
+# fire. Without it, which is textbook backpropagation, fewer hidden neurons do. In a training as
+# short as this one that does no harm; in full runs it costs less than seeds differ among themselves
+# (the row *beta 0* of the table below).
 
 figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 betas = {0.0: fitted("paper", "beta 0", beta=0.0)[1], 0.1: histories["paper"]}
