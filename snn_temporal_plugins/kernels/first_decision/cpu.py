@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, jit, sort_buffers, sort_events
-from ..integrate.cpu import integrate
+from ..common.cpu import aligned, inlined, jit, sort_buffers, sort_events
+from ..integrate.cpu import integrate, rest, schedule
 
 CHUNK = 32  # input events between two looks at the outputs
 
@@ -43,11 +43,12 @@ def decide(
     for k in range(layers):
         starts[k + 1] = starts[k] + sizes[1, k + 1]
         matrices[k + 1] = matrices[k] + (sizes[0, k] + 1) * sizes[1, k + 1]
-    v, crossing = aligned(starts[layers], rows), aligned(starts[layers], rows)
+    states = aligned(2 * starts[layers], rows)
+    now, bounds = np.empty(most + 1, times.dtype), np.empty(most, times.dtype)
     for b in range(first, last):
         events = sort_events(times[b], bits[b], limits[0], buffers)
-        v[:] = 0
-        crossing[:] = np.inf
+        for k in range(layers):
+            rest(state_of(states, starts, k), sizes[0, k + 1], False)
         done, horizon = 0, times.dtype.type(-1)
         winner = -1
         while winner < 0 and horizon < np.inf:
@@ -61,21 +62,19 @@ def decide(
             for k in range(layers):
                 if k:
                     n = sizes[0, k]
-                    previous = crossing[starts[k - 1] : starts[k - 1] + n]
+                    previous = state_of(states, starts, k - 1)[1, :n]
                     arrive(previous, delays[k - 1], before, horizon, limits[k - 1], arrivals)
                     chunk = sort_events(arrivals[:n], arrival_bits[:n], limits[k], later)
                     stamps = arrivals
                 matrix = rows[matrices[k] : matrices[k + 1]].reshape(-1, sizes[1, k + 1])
-                state = slice(starts[k], starts[k + 1])
-                integrate(
-                    chunk, stamps, matrix, thresholds[k], v[state], crossing[state], sizes[0, k + 1]
-                )
-            outputs = slice(starts[layers - 1], starts[layers - 1] + sizes[0, layers])
-            winner = first_output(crossing[outputs], v[outputs], delays[-1], limits[-1])
+                schedule(chunk, stamps, thresholds[k], limits[k], now, bounds)
+                integrate(chunk, now, bounds, matrix, state_of(states, starts, k))
+            v, crossing = state_of(states, starts, layers - 1)[:, : sizes[0, layers]]
+            winner = first_output(crossing, v, delays[-1], limits[-1])
         at = times.dtype.type(np.inf)
         if winner >= 0:
-            at = crossing[starts[layers - 1] + winner]
-        label[b] = winner if winner >= 0 else v[outputs].argmax()
+            at = crossing[winner]
+        label[b] = winner if winner >= 0 else v.argmax()
         when[b] = at + delays[-1]
         additions[b] = 0
         for k in range(layers):
@@ -86,11 +85,17 @@ def decide(
             else:
                 count = 0
                 latest = min(limits[k - 1], limits[k])
-                for j in range(starts[k - 1], starts[k - 1] + sizes[0, k]):
-                    spike = crossing[j] + delays[k - 1]
+                for fired in state_of(states, starts, k - 1)[1, : sizes[0, k]]:
+                    spike = fired + delays[k - 1]
                     count += (spike <= at) & (spike < latest)
             spikes[b, k] = count
             additions[b] += count * sizes[0, k + 1]
+
+
+@inlined
+def state_of(states, starts, k):
+    """Potential and crossing ``[2, O']`` of the neurons of layer ``k``."""
+    return states[2 * starts[k] : 2 * starts[k + 1]].reshape(2, -1)
 
 
 @jit

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, choose, inlined, jit, larger, smaller
+from ..common.cpu import aligned, choose, inlined, jit, larger
+from .vectors import BYTES, TILE, advance, advance_with_peaks
 
-LANES = 16
-WIDE = 64  # neurons; for fewer, looking for events of one time costs more than it saves
+LANES = 16  # numbers of neurons are filled up to multiples of it
+LOOK = 64  # events between two looks whether every neuron has fired
 
 
 @jit
@@ -23,38 +24,6 @@ def add_freely(v, row):
     """Let one input act on every neuron, fired or not."""
     for j in range(v.size // LANES * LANES):
         v[j] += row[j]
-
-
-@inlined
-def fire_twice(v, crossing, rows, one, two, first, second, now, then):
-    """Let two inputs act, one after the other, at times ``now`` and ``then``.
-
-    Who exceeds the threshold (``first``, ``second``) fires and keeps its potential. Two at once,
-    and a threshold of ``inf`` instead of a branch where more inputs of the same time follow:
-    both spare a fifth of the time.
-    """
-    zero, never = v.dtype.type(0), v.dtype.type(np.inf)
-    for j in range(v.size // LANES * LANES):
-        early = v[j] + choose(crossing[j] == never, rows[one, j], zero)
-        at = smaller(crossing[j], choose(early > first, now, never))
-        late = early + choose(at == never, rows[two, j], zero)
-        v[j] = late
-        crossing[j] = smaller(at, choose(late > second, then, never))
-
-
-@inlined
-def fire_together(v, crossing, rows, group, threshold, now):
-    """Let four inputs of one time act, in their order, before the threshold is tested."""
-    zero, never = v.dtype.type(0), v.dtype.type(np.inf)
-    one, two, three, four = group
-    for j in range(v.size // LANES * LANES):
-        silent = crossing[j] == never
-        height = v[j] + choose(silent, rows[one, j], zero)
-        height += choose(silent, rows[two, j], zero)
-        height += choose(silent, rows[three, j], zero)
-        height += choose(silent, rows[four, j], zero)
-        v[j] = height
-        crossing[j] = smaller(crossing[j], choose(height > threshold, now, never))
 
 
 @jit
@@ -94,96 +63,49 @@ def first_silent(crossing, start, outputs):
 
 
 @inlined
-def time_of(events, times, r):
-    """Time of event ``r``; ``inf`` behind the last."""
-    return times[events[r]] if r < events.size else times.dtype.type(np.inf)
-
-
-@inlined
-def row_of(events, rows, r, end):
-    """Row of event ``r``; from ``end`` on the last one, which is zero."""
-    return np.uint32(events[r]) if r < end else np.uint32(len(rows) - 1)
-
-
-@inlined
-def group_end(events, times, r):
-    """Behind the last event that shares the time of event ``r``; four at most."""
-    end, last = r + 1, min(r + 4, events.size)
-    while end < last and times[events[end]] == times[events[r]]:
-        end += 1
-    return end
-
-
-@inlined
-def group_of(events, rows, r, end):
-    """Rows of the one to four events from ``r`` to ``end``, filled up with zeros."""
-    first, second = row_of(events, rows, r, end), row_of(events, rows, r + 1, end)
-    return first, second, row_of(events, rows, r + 2, end), row_of(events, rows, r + 3, end)
-
-
-@jit
-def integrate(events, times, rows, threshold, v, crossing, outputs):
-    """Let the events of one sample act on the state ``v`` and ``crossing`` of its neurons.
-
-    A neuron that has fired keeps the potential of its spike. The last of ``rows`` is zero.
-    """
-    never = v.dtype.type(np.inf)
-    silent = r = 0
-    while r < events.size and silent < outputs:
-        now = times[events[r]]
-        end = group_end(events, times, r) if v.size > WIDE else r + 2
-        if end > r + 2:
-            limit = threshold if now < time_of(events, times, end) else never
-            fire_together(v, crossing, rows, group_of(events, rows, r, end), limit, now)
-        else:
-            end = r + 2
-            one, two = row_of(events, rows, r, end), row_of(events, rows, r + 1, events.size)
-            then = time_of(events, times, r + 1)
-            first = threshold if now < then else never
-            second = threshold if then < time_of(events, times, end) else never
-            fire_twice(v, crossing, rows, one, two, first, second, now, then)
-        r = end
-        silent = first_silent(crossing, silent, outputs)
-
-
-@jit
-def integrate_on_ramp(events, times, rows, bias, threshold, limit, v, crossing, outputs):
-    """Like :func:`integrate` with a bias, whose ramp is not in ``v``."""
-    silent = 0
-    start = times[events[0]] if events.size else limit
-    if start > 0:
-        fire_on_ramp(v, crossing, bias, threshold, v.dtype.type(0), start)
+def schedule(events, times, threshold, end, now, limits):
+    """Time of each event, and the threshold behind it: none where another of its time follows."""
+    never = times.dtype.type(np.inf)
     for r in range(events.size):
-        now, then = times[events[r]], times[events[r + 1]] if r + 1 < events.size else limit
+        now[r] = times[events[r]]
+    now[events.size] = end
+    for r in range(events.size):
+        limits[r] = threshold if now[r] < now[r + 1] else never
+
+
+@jit
+def integrate(events, now, limits, rows, state):
+    """Let the events of one sample act on the potential and the crossing of its neurons.
+
+    A neuron that has fired keeps the potential of its spike.
+    """
+    lanes, width = BYTES // rows.itemsize, rows.shape[1]
+    for first in range(0, width, TILE * lanes):
+        tile, shift = min(TILE, (width - first) // lanes), first * rows.itemsize
+        weights, neurons = rows.ctypes.data + shift, state.ctypes.data + shift
+        start = 0
+        while start < events.size:
+            end = min(start + LOOK, events.size)
+            waiting = advance(
+                limits[0], tile, start, end, events.ctypes.data, now.ctypes.data,
+                limits.ctypes.data, weights, width, neurons,
+            )  # fmt: skip
+            start = end if waiting else events.size
+
+
+@jit
+def integrate_on_ramp(events, now, rows, bias, threshold, state, outputs):
+    """Like :func:`integrate` with a bias, whose ramp is not in the potential."""
+    v, crossing, silent = state[0], state[1], 0
+    if now[0] > 0:
+        fire_on_ramp(v, crossing, bias, threshold, v.dtype.type(0), now[0])
+    for r in range(events.size):
         add(v, crossing, rows[events[r]])
-        if now < then:
-            fire_on_ramp(v, crossing, bias, threshold, now, then)
+        if now[r] < now[r + 1]:
+            fire_on_ramp(v, crossing, bias, threshold, now[r], now[r + 1])
             silent = first_silent(crossing, silent, outputs)
             if silent == outputs:
                 break
-
-
-@inlined
-def note(v, level, crossing, peak, peak_time, rows, group, threshold, now, end):
-    """Let four inputs of one time act; note first crossings, and where ``v`` is higher than ever.
-
-    Times only grow, so the larger one is that of the peak.
-    """
-    zero, never, before = v.dtype.type(0), v.dtype.type(np.inf), v.dtype.type(-1)
-    lift = zero if now < end else -never
-    one, two, three, four = group
-    for j in range(v.size // LANES * LANES):
-        silent = crossing[j] == never
-        free = v[j] + rows[one, j] + rows[two, j] + rows[three, j] + rows[four, j]
-        height = level[j] + choose(silent, rows[one, j], zero)
-        height += choose(silent, rows[two, j], zero)
-        height += choose(silent, rows[three, j], zero)
-        height += choose(silent, rows[four, j], zero)
-        v[j] = free
-        level[j] = height
-        crossing[j] = smaller(crossing[j], choose(height > threshold, now, never))
-        peak_time[j] = larger(peak_time[j], choose(free + lift > peak[j], now, before))
-        peak[j] = larger(peak[j], free + lift)
 
 
 @jit
@@ -202,70 +124,78 @@ def track_on_ramp(v, level, crossing, peak, peak_time, bias, threshold, now, the
 
 
 @jit
-def integrate_with_peaks(events, times, rows, threshold, end, state):
-    """Like :func:`integrate` to the end of the window, noting the peaks of ``v`` before ``end``."""
-    v, crossing, level, peak, peak_time = state[0], state[1], state[2], state[3], state[4]
-    never = v.dtype.type(np.inf)
-    r = 0
-    while r < events.size:
-        now, behind = times[events[r]], group_end(events, times, r)
-        group, last = group_of(events, rows, r, behind), now < time_of(events, times, behind)
-        limit, until = (threshold, end) if last else (never, now)
-        note(v, level, crossing, peak, peak_time, rows, group, limit, now, until)
-        r = behind
+def integrate_with_peaks(events, now, limits, rows, until, state):
+    """Like :func:`integrate` to the end of the window, noting the peaks before ``until``."""
+    lanes, width = BYTES // rows.itemsize, rows.shape[1]
+    for first in range(0, width if events.size else 0, TILE * lanes):
+        tile, shift = min(TILE, (width - first) // lanes), first * rows.itemsize
+        advance_with_peaks(
+            until, tile, 0, events.size, events.ctypes.data, now.ctypes.data, limits.ctypes.data,
+            rows.ctypes.data + shift, width, state.ctypes.data + shift,
+        )  # fmt: skip
 
 
 @jit
-def integrate_with_peaks_on_ramp(events, times, rows, bias, threshold, limit, end, state):
-    """Like :func:`integrate_with_peaks` with a bias, whose ramp is not in ``v``."""
+def integrate_with_peaks_on_ramp(events, now, rows, bias, threshold, until, state):
+    """Like :func:`integrate_with_peaks` with a bias, whose ramp is not in the potential."""
     v, crossing, level, peak, peak_time = state[0], state[1], state[2], state[3], state[4]
     noted = v, level, crossing, peak, peak_time
-    start = times[events[0]] if events.size else limit
-    if start > 0:
-        track_on_ramp(*noted, bias, threshold, v.dtype.type(0), start, end)
+    if now[0] > 0:
+        track_on_ramp(*noted, bias, threshold, v.dtype.type(0), now[0], until)
     for r in range(events.size):
-        now, then = times[events[r]], times[events[r + 1]] if r + 1 < events.size else limit
         add_freely(v, rows[events[r]])
         add(level, crossing, rows[events[r]])
-        if now < then:
-            track_on_ramp(*noted, bias, threshold, now, then, end)
+        if now[r] < now[r + 1]:
+            track_on_ramp(*noted, bias, threshold, now[r], now[r + 1], until)
 
 
 @jit
-def room(rows):
-    """State ``[5, O']`` of the neurons that share ``rows``.
+def room(rows, inputs):
+    """State ``[5, O']`` of the neurons that share ``rows``, times and thresholds of their events.
 
-    In its rows: potential as if nobody fired, crossing, potential, peak of the first and its time.
+    In the rows of the state: potential, crossing; with peaks the potential goes on as if nobody
+    fired, and there are the one that stays at the crossing, the peak of the other and its time.
     """
-    return aligned(5 * rows.shape[1], rows).reshape(5, rows.shape[1])
+    state = aligned(5 * rows.shape[1], rows).reshape(5, rows.shape[1])
+    return state, np.empty(inputs + 1, rows.dtype), np.empty(inputs, rows.dtype)
 
 
 @jit
 def solve(
-    events, times, rows, bias, threshold, delay, limit, with_peaks, state, out, potential, until
+    events, times, rows, bias, threshold, delay, limit, with_peaks, workspace, out, potential, until
 ):  # fmt: skip
     """Integrate from rest to the end of the window.
 
     Writes spike times, potentials and latest causal times ``[O]``; peaks stay in the state.
     """
+    state, now, limits = workspace
+    rest(state, out.size, with_peaks)
+    schedule(events, times, threshold, limit, now, limits)
+    if with_peaks:
+        if bias.size:
+            last = limit - delay
+            integrate_with_peaks_on_ramp(events, now, rows, bias, threshold, last, state)
+        else:
+            integrate_with_peaks(events, now, limits, rows, limit - delay, state)
+    elif bias.size:
+        integrate_on_ramp(events, now, rows, bias, threshold, state, out.size)
+    else:
+        integrate(events, now, limits, rows, state)
+    conclude(state[1], state[2 if with_peaks else 0], delay, limit, out, potential, until)
+    if bias.size:
+        add_ramp(state[1], bias, limit, potential)
+
+
+@inlined
+def rest(state, outputs, with_peaks):
+    """State of neurons at rest; those that only fill up the last vector count as fired."""
     state[0] = 0
     state[1] = np.inf
+    state[1, outputs:] = -1
     if with_peaks:
         state[2] = 0
         state[3] = -np.inf
         state[4] = -1
-        end = limit - delay
-        if bias.size:
-            integrate_with_peaks_on_ramp(events, times, rows, bias, threshold, limit, end, state)
-        else:
-            integrate_with_peaks(events, times, rows, threshold, end, state)
-    elif bias.size:
-        integrate_on_ramp(events, times, rows, bias, threshold, limit, state[0], state[1], out.size)
-    else:
-        integrate(events, times, rows, threshold, state[0], state[1], out.size)
-    conclude(state[1], state[2 if with_peaks else 0], delay, limit, out, potential, until)
-    if bias.size:
-        add_ramp(state[1], bias, limit, potential)
 
 
 @inlined

@@ -26,15 +26,15 @@ def forward(
     """
     with_peaks = peak.size > 0
     buffers = sort_buffers(times.shape[1], bits)
-    state = room(rows)
+    workspace = room(rows, rows.shape[0] - 1)
     for b in range(first, last):
         events = sort_events(times[b], bits[b], limit, buffers)
         constants = threshold, delay, limit, with_peaks
         result = out[b], potential[b], until[b]
-        solve(events, times[b], rows, bias, *constants, state, *result)
+        solve(events, times[b], rows, bias, *constants, workspace, *result)
         if with_peaks:
-            copy(state[3], peak[b])
-            copy(state[4], peak_time[b])
+            copy(workspace[0][3], peak[b])
+            copy(workspace[0][4], peak_time[b])
 
 
 @partial(jit, fastmath={"reassoc"})

@@ -71,7 +71,7 @@ def forward(
     queues = np.empty((positions, rows.shape[0] - 1), np.uint32)
     arrivals = np.empty(queues.shape, times.dtype)
     lengths = np.empty(positions, np.int64)
-    state = room(rows)
+    workspace = room(rows, rows.shape[0] - 1)
     for b in range(first, last):
         events = sort_events(times[b], bits[b], limit, buffers)
         spread(events, times[b], down, along, across, queues, lengths, arrivals)
@@ -79,10 +79,10 @@ def forward(
             queue, at = queues[p, : lengths[p]], arrivals[p]
             constants = threshold, delay, limit, with_peaks
             result = out[b, p], potential[b, p], until[b, p]
-            solve(queue, at, rows, bias, *constants, state, *result)
+            solve(queue, at, rows, bias, *constants, workspace, *result)
             if with_peaks:
-                copy(state[3], peak[b, p])
-                copy(state[4], peak_time[b, p])
+                copy(workspace[0][3], peak[b, p])
+                copy(workspace[0][4], peak_time[b, p])
 
 
 @jit
