@@ -1,4 +1,4 @@
-"""Compilation and the order of events, shared by all numba kernels."""
+"""Compilation and small loops, shared by all numba kernels."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from numba import njit
 from numba.core import event
 from numba.extending import intrinsic
 
-DIGIT = 8  # bits of one pass of the sort
-BUCKETS = 1 << DIGIT
-FEW = 16  # events that are not worth counting
+from .lanes import BYTES, turn
+
 STRIP = 16  # rows that are transposed at once
 
 
@@ -115,93 +114,29 @@ def aligned(size, like):
     return raw[start : start + size]
 
 
+@inlined
+def even_part(total, most):
+    """Size of the parts when a total is cut into as few as possible of at most that size."""
+    parts = -(-total // most)
+    return -(-total // max(parts, 1))
+
+
 @jit
 def transpose(source, target, first, last):
     """Write ``source [O, I]`` to the corner of ``target [I', O']``, and zeros to the rest of it.
 
     A block is a range of strips of the target, in which reads and writes fill cache lines.
     """
-    outputs, inputs = source.shape
+    (outputs, inputs), width, item = source.shape, target.shape[1], source.itemsize
+    lanes = BYTES // item
     for strip in range(first, last):
-        start, end = strip * STRIP, min((strip + 1) * STRIP, target.shape[1])
-        if start + STRIP <= outputs:
-            for i in range(inputs):
-                for j in range(STRIP):
-                    target[i, start + j] = source[start + j, i]
-        else:
-            for i in range(inputs):
-                for j in range(start, end):
-                    target[i, j] = source[j, i] if j < outputs else 0
-        for i in range(inputs, len(target)):
-            for j in range(start, end):
-                target[i, j] = 0
-
-
-@jit
-def sort_buffers(size, bits):
-    """Room for :func:`sort_events` on ``size`` times: keys, order, counts."""
-    return (
-        np.empty((2, size), bits.dtype),
-        np.empty((2, size), np.uint32),
-        np.empty(BUCKETS, np.uint32),
-    )
-
-
-@jit
-def insertion_sort(times, order):
-    """Sort a few indices by their times, in place and stably."""
-    for r in range(1, order.size):
-        i, place = order[r], r
-        while place and times[order[place - 1]] > times[i]:
-            order[place] = order[place - 1]
-            place -= 1
-        order[place] = i
-    return order
-
-
-@jit
-def sort_events(times, bits, limit, buffers):
-    """Indices of the times below ``limit``, in time order.
-
-    A stable counting sort over digits of 8 bits: of the step itself where all times are whole
-    (one or two passes), else of the bit pattern, which orders non-negative floats.
-    """
-    keys, order, counts = buffers
-    one = bits.dtype.type(1)
-    n, whole, latest = 0, True, times.dtype.type(0)
-    for i in range(times.size):
-        order[0, n] = i
-        n += times[i] < limit
-    if n <= FEW:
-        return insertion_sort(times, order[0, :n])
-    for r in range(n):
-        t = times[order[0, r]]
-        latest = max(latest, t)
-        whole &= t == np.floor(t)
-    if whole and latest < BUCKETS * BUCKETS:
-        digits = 1 if latest < BUCKETS else 2
-        for r in range(n):
-            keys[0, r] = np.uint32(times[order[0, r]])
-    else:
-        digits = bits.itemsize
-        no_sign = ~(one << bits.dtype.type(8 * bits.itemsize - 1))
-        for r in range(n):
-            keys[0, r] = bits[order[0, r]] & no_sign  # -0.0 is 0
-    for digit in range(digits):
-        shift, mask = bits.dtype.type(DIGIT * digit), bits.dtype.type(BUCKETS - 1)
-        source, target = digit % 2, (digit + 1) % 2
-        counts[:] = 0
-        for r in range(n):
-            counts[(keys[source, r] >> shift) & mask] += np.uint32(1)
-        start = np.uint32(0)
-        for k in range(BUCKETS):
-            count = counts[k]
-            counts[k] = start
-            start += count
-        for r in range(n):
-            bucket = (keys[source, r] >> shift) & mask
-            place = counts[bucket]
-            counts[bucket] += np.uint32(1)
-            keys[target, place] = keys[source, r]
-            order[target, place] = order[source, r]
-    return order[digits % 2, :n]
+        start, end = strip * STRIP, min((strip + 1) * STRIP, len(target))
+        whole = outputs // lanes * lanes if end <= inputs else 0
+        for j in range(0, whole, lanes):
+            for i in range(start, end, lanes):
+                block = source.ctypes.data + (j * inputs + i) * item
+                turned = target.ctypes.data + (i * width + j) * item
+                turn(target.dtype.type(0), block, inputs, turned, width)
+        for i in range(start, end):
+            for j in range(whole, width):
+                target[i, j] = source[j, i] if i < inputs and j < outputs else 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, jit, sort_buffers, sort_events
+from ..common.cpu import aligned, jit
+from ..common.events import sort_buffers, sort_events
 from ..exact_lif_crossing.cpu import cross_closed, cross_newton, peak_delay, psp
 
 LANES = 16  # rows are padded to whole vectors; ``size // LANES * LANES`` tells the compiler so

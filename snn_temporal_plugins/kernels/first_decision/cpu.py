@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, inlined, jit, sort_buffers, sort_events
+from ..common.cpu import aligned, inlined, jit
+from ..common.events import sort_buffers, sort_events
 from ..integrate.cpu import integrate, rest, schedule
 
 CHUNK = 32  # input events between two looks at the outputs

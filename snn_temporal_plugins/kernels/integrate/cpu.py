@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, choose, inlined, jit, larger
-from .vectors import BYTES, TILE, advance, advance_with_peaks
+from ..common.cpu import aligned, choose, even_part, inlined, jit, larger
+from ..common.lanes import BYTES
+from .tile import TILE, advance, advance_with_peaks
 
 LANES = 16  # numbers of neurons are filled up to multiples of it
 LOOK = 64  # events between two looks whether every neuron has fired
@@ -80,8 +81,9 @@ def integrate(events, now, limits, rows, state):
     A neuron that has fired keeps the potential of its spike.
     """
     lanes, width = BYTES // rows.itemsize, rows.shape[1]
-    for first in range(0, width, TILE * lanes):
-        tile, shift = min(TILE, (width - first) // lanes), first * rows.itemsize
+    size = even_part(width // lanes, TILE)
+    for first in range(0, width, size * lanes):
+        tile, shift = min(size, (width - first) // lanes), first * rows.itemsize
         weights, neurons = rows.ctypes.data + shift, state.ctypes.data + shift
         start = 0
         while start < events.size:
@@ -127,8 +129,9 @@ def track_on_ramp(v, level, crossing, peak, peak_time, bias, threshold, now, the
 def integrate_with_peaks(events, now, limits, rows, until, state):
     """Like :func:`integrate` to the end of the window, noting the peaks before ``until``."""
     lanes, width = BYTES // rows.itemsize, rows.shape[1]
-    for first in range(0, width if events.size else 0, TILE * lanes):
-        tile, shift = min(TILE, (width - first) // lanes), first * rows.itemsize
+    size = even_part(width // lanes, TILE)
+    for first in range(0, width if events.size else 0, size * lanes):
+        tile, shift = min(size, (width - first) // lanes), first * rows.itemsize
         advance_with_peaks(
             until, tile, 0, events.size, events.ctypes.data, now.ctypes.data, limits.ctypes.data,
             rows.ctypes.data + shift, width, state.ctypes.data + shift,

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..common.cpu import jit, sort_buffers, sort_events
+from ..common.cpu import jit
+from ..common.events import sort_buffers, sort_events
 
 NONE, ALL, ONE = np.uint64(0), np.uint64(2**64 - 1), np.uint64(1)
 MAGIC, TOP = np.uint64(0x03F79D71B4CB0A89), np.uint64(58)  # de Bruijn: finds a single bit

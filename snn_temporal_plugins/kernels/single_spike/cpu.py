@@ -10,8 +10,11 @@ from functools import partial
 
 import numpy as np
 
-from ..common.cpu import choose, inlined, jit, larger, sort_buffers, sort_events
+from ..common.cpu import choose, even_part, inlined, jit, larger
+from ..common.events import sort_buffers, sort_events
+from ..common.lanes import BYTES
 from ..integrate.cpu import copy, room, solve
+from .tile import TILE, sum_errors
 
 
 @jit
@@ -103,11 +106,22 @@ def weight_errors(times, until, delta, gradient, first, last):
     Scanning all inputs with vectors is quicker than visiting the events of each neuron, for
     which they would have to be sorted once more, unless fewer than one input in twenty is lit.
     """
-    for start in range(first, last, 8):  # so many rows stay in the cache
-        neurons = range(start, min(start + 8, last))
-        for j in neurons:
-            gradient[j] = 0
+    samples = np.empty(len(times), np.uint32)
+    causes, errors = np.empty(len(times), times.dtype), np.empty(len(times), times.dtype)
+    lanes, inputs, item = BYTES // times.itemsize, times.shape[1], times.itemsize
+    size = even_part(inputs // lanes, TILE)
+    for j in range(first, last):
+        n = 0
         for b in range(len(times)):
-            for j in neurons:
-                if delta[b, j] != 0:
-                    share(gradient[j], times[b], until[b, j], delta[b, j])
+            samples[n], causes[n], errors[n] = b, until[b, j], delta[b, j]
+            n += delta[b, j] != 0
+        whole = inputs // lanes * lanes if n else 0
+        for i in range(0, whole, size * lanes):
+            sum_errors(
+                errors[0], min(size, (whole - i) // lanes), samples.ctypes.data, n,
+                causes.ctypes.data, errors.ctypes.data, times.ctypes.data + i * item, inputs,
+                gradient[j].ctypes.data + i * item,
+            )  # fmt: skip
+        gradient[j, whole:] = 0
+        for r in range(n):
+            share(gradient[j, whole:], times[samples[r], whole:], causes[r], errors[r])

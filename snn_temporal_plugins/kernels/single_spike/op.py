@@ -79,7 +79,7 @@ def weight_rows(weight: Tensor) -> Tensor:
 
 def write_transposed(source: Tensor, target: Tensor) -> None:
     """Write ``source [O, I]`` to the corner of ``target [I', O']``, and zeros to the rest of it."""
-    strips, work = -(-target.shape[1] // STRIP), 16 * target.numel()
+    strips, work = -(-len(target) // STRIP), 16 * target.numel()
     run_blocks(transpose, strips, source.numpy(), target.numpy(), work=work)
 
 

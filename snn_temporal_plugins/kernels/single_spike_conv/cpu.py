@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import aligned, jit, sort_buffers, sort_events
+from ..common.cpu import aligned, jit
+from ..common.events import sort_buffers, sort_events
 from ..integrate.cpu import copy, room, solve
 from ..single_spike.cpu import carry, share
 

@@ -11,88 +11,12 @@ from functools import reduce
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils, codegen, config
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-FEATURES = config.CPU_FEATURES or codegen.get_host_cpu_features()
-MASKS = "+avx512f" in FEATURES  # registers for truth values
-BYTES = 64 if MASKS else 32  # of a vector
+from ..common.lanes import BOOL, MASKS, WORD, Lanes, in_cases, loop
+
 TILE = 5 if MASKS else 4  # vectors
-
-BYTE, WORD, BOOL = ir.IntType(8), ir.IntType(64), ir.IntType(1)
-
-
-class Lanes:
-    """Vector operations on numbers of one type; addresses are integers."""
-
-    def __init__(self, builder, number):
-        self.builder, self.number = builder, number
-        self.item = 4 if isinstance(number, ir.FloatType) else 8
-        self.count = BYTES // self.item
-        self.kind = ir.VectorType(number, self.count)
-        truth = BOOL if MASKS else ir.IntType(8 * self.item)
-        self.truths = ir.VectorType(truth, self.count)
-
-    def at(self, address, index, kind):
-        """Pointer to element ``index`` of the array at ``address``."""
-        pointer = self.builder.inttoptr(address, kind.as_pointer())
-        return self.builder.gep(pointer, [index], inbounds=True)
-
-    def vector(self, address, k):
-        """Pointer to vector ``k`` of the array at ``address``."""
-        first = self.at(address, WORD(k * self.count), self.number)
-        return self.builder.bitcast(first, self.kind.as_pointer())
-
-    def load(self, address, k):
-        return self.builder.load(self.vector(address, k), align=self.item)
-
-    def store(self, value, address, k):
-        self.builder.store(value, self.vector(address, k), align=self.item)
-
-    def scalar(self, address, index):
-        return self.builder.load(self.at(address, index, self.number))
-
-    def splat(self, value):
-        none = ir.Constant(ir.VectorType(value.type, self.count), ir.Undefined)
-        single = self.builder.insert_element(none, value, ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.count), None)
-        return self.builder.shuffle_vector(single, none, zeros)
-
-    def constant(self, value):
-        return self.splat(self.number(value))
-
-    def truth(self, condition):
-        """A condition as it is kept from event to event: as wide as the numbers without masks."""
-        return condition if MASKS else self.builder.sext(condition, self.truths)
-
-    def holds(self, truth):
-        """The condition again."""
-        if MASKS:
-            return truth
-        return self.builder.icmp_signed("<", truth, ir.Constant(self.truths, None))
-
-    def any(self, truth):
-        bits = self.builder.bitcast(self.holds(truth), ir.IntType(self.count))
-        return self.builder.icmp_unsigned("!=", bits, bits.type(0))
-
-    def choose(self, truth, yes, no):
-        return self.builder.select(self.holds(truth), yes, no)
-
-
-def loop(builder, begin, end, values, body):
-    """``values = body(r, values)`` for r from ``begin`` up to ``end`` (at least once)."""
-    before, block = builder.block, builder.append_basic_block("events")
-    builder.branch(block)
-    builder.position_at_end(block)
-    r, *now = (builder.phi(value.type) for value in (begin, *values))
-    after = builder.add(r, r.type(1)), *body(r, now)
-    for phi, first, later in zip((r, *now), (begin, *values), after, strict=True):
-        phi.add_incoming(first, before)
-        phi.add_incoming(later, builder.block)
-    done = builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed("<", after[0], end), block, done)
-    builder.position_at_end(done)
-    return after[1:]
 
 
 class Tile:
@@ -176,16 +100,12 @@ def _intrinsic(with_peaks):
         def generate(context, builder, signature, values):
             until, vectors, *rest = values
             lanes, result = Lanes(builder, until.type), cgutils.alloca_once(builder, BOOL)
-            done = builder.append_basic_block("tile_done")
-            choice = builder.switch(vectors, done)
-            for size in range(1, TILE + 1):
-                block = builder.append_basic_block(f"tile_of_{size}")
-                choice.add_case(WORD(size), block)
-                builder.position_at_end(block)
+
+            def program(size):
                 tile = Tile(lanes, size, until if with_peaks else None, *rest)
                 builder.store(tile.run(), result)
-                builder.branch(done)
-            builder.position_at_end(done)
+
+            in_cases(builder, vectors, TILE, program)
             return builder.load(result)
 
         word = types.int64
