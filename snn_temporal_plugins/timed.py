@@ -157,29 +157,30 @@ class Timed(nn.Module):
 
         Without ``potential`` the potentials may be missing, where they would cost time.
         """
-        synapse = self.synapse
+        synapse, neuron = self.synapse, self.neuron
         if isinstance(synapse, PackedLinear):
-            self._check(times, synapse.outline())
-            if synapse.serves(self.neuron, times, self._backend_for(times)):
+            self._check(times, synapse.outline(), synapse.bias)
+            if synapse.serves(neuron, times, self._backend_for(times)):
                 t_max: Any = self.t_max  # packed neurons count steps
-                return synapse.solve(self.neuron, times, t_max, potential)
+                return synapse.solve(neuron, times, t_max, potential)
         weight, backward_weight = event_weights(synapse)
-        self._check(times, weight)
+        bias = synapse.bias
+        self._check(times, weight, bias)
         options = {
             "backward_weight": backward_weight,
-            "bias": synapse.bias,
+            "bias": bias,
             "t_max": self.t_max,
             "beta": self.beta * (len(times) if self.error_norm == "mean" else 1),
             "error_to_silent": self.error_to_silent,
             "backend": self._backend_for(times),
-            **self.neuron.layer_options(synapse, potential),
+            **neuron.layer_options(synapse, potential),
         }
         if self.error_norm is not None and self._scaled_by_neuron():
             wanted = 1 / max(len(times), 1) if self.error_norm == "mean" else 1.0
             options["error_length"] = wanted
         if weight.dim() == 4:
-            return convolve(self.neuron, synapse, times, weight, options)
-        return self.neuron.spike_times(times, weight, **options)
+            return convolve(neuron, synapse, times, weight, options)
+        return neuron.spike_times(times, weight, **options)
 
     def _scaled_by_neuron(self) -> bool:
         """Whether the neuron itself can scale the errors: it sees the whole layer if dense."""
@@ -188,7 +189,7 @@ class Timed(nn.Module):
     def _backend_for(self, times: Tensor) -> str:
         return _backends.on(self.backend, self._chosen, times)
 
-    def _check(self, times: Tensor, weight: Tensor) -> None:
+    def _check(self, times: Tensor, weight: Tensor, bias: Tensor | None) -> None:
         _checks.spike_times("Timed", times)
         rank = weight.dim()
         name, size = ("C", weight.shape[1]) if rank == 4 else ("I", weight.shape[1])
@@ -204,7 +205,7 @@ class Timed(nn.Module):
         _checks.same_device("Timed", "times", times, "the synapse", weight)
         if times.dtype != weight.dtype:
             raise TypeError(f"Timed: times are {times.dtype} but the weights {weight.dtype}.")
-        if self.synapse.bias is not None and _checks.validating():
+        if bias is not None and _checks.validating():
             late = times.detach()[torch.isfinite(times.detach())]
             if not torch.equal(late, late.floor()):
                 raise ValueError(

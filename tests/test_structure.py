@@ -20,12 +20,14 @@ ROOT = PACKAGE.parent
 FILES = sorted(file.relative_to(PACKAGE).as_posix() for file in PACKAGE.rglob("*.py"))
 LONGEST = 300
 
+CODE = "kernels/*/tile.py kernels/common/lanes.py kernels/common/team.py"  # writes instructions
+
 # package -> the only files that may import it, and whether they may do so while being imported
 OPTIONAL = {
     "snntorch": ("frontends/snntorch.py", True),
     "norse": ("frontends/norse.py", True),
-    "numba": ("kernels/*/cpu.py kernels/common/team.py", True),
-    "llvmlite": ("kernels/common/cpu.py kernels/common/team.py", True),  # numba is built on it
+    "numba": (CODE + " kernels/*/cpu.py", True),
+    "llvmlite": (CODE + " kernels/common/cpu.py", True),  # numba is built on it
     "matplotlib": ("plot*.py", False),
     "nir": ("nir*.py", False),
     "nirtorch": ("nir*.py", False),

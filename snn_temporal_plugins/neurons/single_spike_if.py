@@ -251,7 +251,7 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
             backward_weight = backward_weight.repeat_interleave(spikes_per_input, dim=1)
         if self.late_drive is not None and not self.training:
             times, weight, backward_weight = self._drive(times, weight, backward_weight, t_max)
-        rule = self._rule(t_max, beta, error_to_silent)._replace(error_length=error_length)
+        rule = self._rule(t_max, beta, error_to_silent, error_length)
         if backend == "numba":
             from ..kernels.single_spike import op
 
@@ -280,11 +280,11 @@ class SingleSpikeIF(ClockedNeuron, TimedNeuron):
         rule = self._rule(t_max, beta, error_to_silent)
         return op.spike_times(times, weight, backward_weight, bias, window, rule)
 
-    def _rule(self, t_max: float | None, beta: float, error_to_silent: bool) -> Rule:
+    def _rule(self, t_max: float | None, *learning: Any) -> Rule:
         limit = float("inf") if t_max is None else float(t_max)
         learns = self.gate == "triangle" and torch.is_grad_enabled()  # else nobody asks for peaks
         width = self.width if learns else None
-        return Rule(self.threshold, self.delay, limit, width, beta, error_to_silent)
+        return Rule(self.threshold, self.delay, limit, width, *learning)
 
     def _drive(
         self, times: Tensor, weight: Tensor, backward_weight: Tensor, t_max: float | None

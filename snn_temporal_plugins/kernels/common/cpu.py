@@ -117,8 +117,8 @@ def aligned(size, like):
 @inlined
 def even_part(total, most):
     """Size of the parts when a total is cut into as few as possible of at most that size."""
-    parts = -(-total // most)
-    return -(-total // max(parts, 1))
+    parts = max(-(-total // most), 1)
+    return max(-(-total // parts), 1)
 
 
 @jit
@@ -128,15 +128,15 @@ def transpose(source, target, first, last):
     A block is a range of strips of the target, in which reads and writes fill cache lines.
     """
     (outputs, inputs), width, item = source.shape, target.shape[1], source.itemsize
-    lanes = BYTES // item
+    (source_row, target_row), lanes = (source.strides[0], target.strides[0]), BYTES // item
     for strip in range(first, last):
         start, end = strip * STRIP, min((strip + 1) * STRIP, len(target))
-        whole = outputs // lanes * lanes if end <= inputs else 0
+        whole = outputs // lanes * lanes if start + STRIP <= inputs else 0
         for j in range(0, whole, lanes):
             for i in range(start, end, lanes):
-                block = source.ctypes.data + (j * inputs + i) * item
-                turned = target.ctypes.data + (i * width + j) * item
-                turn(target.dtype.type(0), block, inputs, turned, width)
+                block = source.ctypes.data + j * source_row + i * item
+                turned = target.ctypes.data + i * target_row + j * item
+                turn(target.dtype.type(0), block, source_row, turned, target_row)
         for i in range(start, end):
             for j in range(whole, width):
                 target[i, j] = source[j, i] if i < inputs and j < outputs else 0

@@ -14,15 +14,22 @@ def plain(x: Tensor) -> bool:
 
 
 def function(name: str, run: Any, setup_context: Any, backward: Any) -> Any:
-    """Autograd function made from what an operator is made from."""
+    """Autograd function made from what an operator is made from.
+
+    Its last argument is a tuple of all that follow the tensors: torch looks at every argument.
+    """
 
     def forward(ctx: Any, *inputs: Any) -> Any:  # with a setup_context of its own torch would
-        output = run(*inputs)  # inspect the signature in every call
+        *tensors, others = inputs  # inspect the signature in every call
+        inputs = *tensors, *others
+        output = run(*inputs)
         setup_context(ctx, inputs, output)
         return output
 
-    members = {
-        "forward": staticmethod(forward),
-        "backward": staticmethod(torch.autograd.function.once_differentiable(backward)),
-    }
+    once = torch.autograd.function.once_differentiable(backward)
+
+    def direct_backward(ctx: Any, *grads: Any) -> Any:
+        return (once if torch.is_grad_enabled() else backward)(ctx, *grads)
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(direct_backward)}
     return type(name, (torch.autograd.Function,), members)

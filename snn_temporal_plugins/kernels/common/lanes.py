@@ -144,14 +144,14 @@ def lowest(typing_context, bits):
 
 @intrinsic
 def turn(typing_context, like, source, source_row, target, target_row):
-    """Write a square block, one vector wide, transposed; rows are so many elements apart."""
+    """Write a square block, one vector wide, transposed; rows are so many bytes apart."""
 
     def generate(context, builder, signature, values):
         like, source, source_row, target, target_row = values
         lanes = Lanes(builder, like.type)
 
         def row(matrix, size, k):
-            return builder.add(matrix, builder.mul(size, WORD(k * lanes.item)))
+            return builder.add(matrix, builder.mul(size, WORD(k)))
 
         block = range(lanes.count)
         rows = [lanes.load(row(source, source_row, k), 0) for k in block]

@@ -11,7 +11,7 @@ from types import FunctionType
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -32,7 +32,7 @@ def in_blocks(kernel: Any) -> Any:
     known = {"__name__": __name__, "share_out": share_out, "kernel": kernel}
     run = FunctionType(_run.__code__, known, name)
     run.__qualname__ = name  # under which numba keeps it on disk
-    return njit(nogil=True)(run) if kernel.py_func.__closure__ else jit(run)
+    return jit(run)
 
 
 def _run(start, threads, size, blocks, *arguments):
@@ -62,16 +62,19 @@ def share_out(typing_context, kernel, start, threads, size, blocks, arguments):
     return types.void(kernel, word, word, word, word, arguments), generate
 
 
-def _region(context, module, descriptor, call, kind):
+def _region(context, module, descriptor, call, data_type):
     """C function that takes blocks from ``(next block, size, blocks, arguments)``."""
     region = ir.Function(module, REGION, module.get_unique_name("region"))
     region.linkage = "internal"
     entry, loop, body, end = (region.append_basic_block() for _ in range(4))
     builder = ir.IRBuilder(entry)
-    data = builder.bitcast(region.args[0], kind)
+    data = builder.bitcast(region.args[0], data_type)
     counter, *places = (cgutils.gep_inbounds(builder, data, 0, place) for place in range(4))
     size, blocks, packed = map(builder.load, places)
-    arguments = [builder.extract_value(packed, k) for k in range(len(call.args) - 2)]
+    arguments = [
+        _lent(context, builder, kind, builder.extract_value(packed, k))
+        for k, kind in enumerate(call.args[:-2])
+    ]
     builder.branch(loop)
     builder.position_at_end(loop)
     block = builder.atomic_rmw("add", counter, size.type(1), "monotonic")
@@ -84,3 +87,15 @@ def _region(context, module, descriptor, call, kind):
     builder.position_at_end(end)
     builder.ret_void()
     return region
+
+
+def _lent(context, builder, kind, value):
+    """An array without its owner, so that no view of it counts references.
+
+    The count is one number for all threads, which would pass its cache line to and fro.
+    """
+    if not isinstance(kind, types.Array):
+        return value
+    array = context.make_array(kind)(context, builder, value)
+    array.meminfo = cgutils.get_null_value(array.meminfo.type)
+    return array._getvalue()

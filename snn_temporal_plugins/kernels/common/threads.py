@@ -19,7 +19,7 @@ import torch
 
 from .team import in_blocks
 
-SMALL = 400_000  # (sample, input, output) triples that are not worth a second thread
+SMALL = 400_000  # (sample, input, output) triples that are not worth a team of threads
 SHARES = 4  # blocks per thread: who is late finds less left
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
@@ -32,11 +32,11 @@ def run_blocks(
 
     ``work`` is a bound on the triples of sample, input and output that the kernel looks at.
     """
-    threads = min(torch.get_num_threads(), size)
-    if threads <= 1 or work < SMALL:
+    if work < SMALL or not size:
         kernel(*arguments, 0, size)
         return
-    blocks = min(size, SHARES * threads)
+    threads = min(torch.get_num_threads(), size)
+    blocks = 1 if threads == 1 else min(size, SHARES * threads)
     in_blocks(kernel)(_start(), threads, size, blocks, *arguments)
 
 
@@ -48,7 +48,7 @@ def _start() -> int:
 @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
 def _start_python(function: int, data: int, threads: int, flags: int) -> None:
     region = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(function)
-    waiting = [_pool(threads - 1).submit(region, data) for _ in range(threads - 1)]
+    waiting = [_pool(threads - 1).submit(region, data) for _ in range(1, threads)]
     region(data)  # the caller works too
     for share in waiting:
         share.result()

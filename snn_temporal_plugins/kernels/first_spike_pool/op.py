@@ -71,4 +71,4 @@ _Direct = function("FirstSpikePool", _pooled, _setup_context, _backward)
 
 def pool(times: Tensor, kernel: int) -> Tensor:
     """Earliest spikes of windows of ``times [B, C, H, W]``."""
-    return _Direct.apply(times, kernel) if plain(times) else first_spike_pool(times, kernel)
+    return _Direct.apply(times, (kernel,)) if plain(times) else first_spike_pool(times, kernel)

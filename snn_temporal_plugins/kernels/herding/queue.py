@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..common.cpu import BUCKETS, DIGIT, FEW, jit
+from ..common.cpu import jit
+from ..common.events import BUCKETS, DIGIT, FEW
 
 LANES = 16  # rows are padded to whole vectors; ``size // LANES * LANES`` tells the compiler so
 FULL = -1  # more spikes than the queue can hold

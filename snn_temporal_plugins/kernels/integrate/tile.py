@@ -41,7 +41,8 @@ class Tile:
         lanes, build = self.lanes, self.builder
         places = [self.row(self.state, WORD(i)) for i in range(5 if self.until else 2)]
         state = [[lanes.load(place, k) for k in self.vectors] for place in places]
-        never, first = lanes.constant(float("inf")), lanes.splat(lanes.scalar(self.now, self.span[0]))
+        never = lanes.constant(float("inf"))
+        first = lanes.splat(lanes.scalar(self.now, self.span[0]))
         silent = [lanes.truth(build.fcmp_ordered("==", at, never)) for at in state[1]]
         state[1] = [lanes.choose(s, first, at) for s, at in zip(silent, state[1], strict=True)]
         columns = [part for column in zip(silent, *state, strict=True) for part in column]
@@ -94,9 +95,7 @@ class Tile:
 
 def _intrinsic(with_peaks):
     @intrinsic
-    def advance(
-        typing_context, until, vectors, begin, end, events, now, limit, rows, width, state
-    ):
+    def advance(typing_context, until, vectors, begin, end, events, now, limit, rows, width, state):
         def generate(context, builder, signature, values):
             until, vectors, *rest = values
             lanes, result = Lanes(builder, until.type), cgutils.alloca_once(builder, BOOL)

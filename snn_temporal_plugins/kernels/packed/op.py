@@ -11,6 +11,7 @@ from ..single_spike.op import scalar_type
 from . import cpu
 
 LANES = 16  # words that are counted at once
+ONE_WORD, WORDS, SHORT, LONG = ((0,) * size for size in (1, LANES, 11, 15))
 
 
 @torch.library.custom_op("snn_temporal_plugins::packed_single_spike_if", mutates_args=())
@@ -37,7 +38,7 @@ def packed_single_spike_if(
     inputs = times.detach().contiguous().numpy()
     reach = inputs.shape[1] + max(abs(int(needs[0])), abs(int(needs[-1])))
     run_blocks(
-        cpu.kernel(1 if outputs <= 64 else LANES, 11 if reach < 1000 else 15),
+        cpu.forward,
         len(times),
         inputs,
         inputs.view(np.uint64 if scalar is np.float64 else np.uint32),
@@ -48,6 +49,7 @@ def packed_single_spike_if(
         scalar(begin),
         scalar(delay),
         scalar(t_max),
+        (ONE_WORD if outputs <= 64 else WORDS, SHORT if reach < 1000 else LONG),
         out.numpy(),
         potential.numpy(),
     )

@@ -244,6 +244,6 @@ def spike_times(
     times: Tensor, weight: Tensor, backward_weight: Tensor, bias: Tensor | None, rule: Rule
 ) -> tuple[Tensor, Tensor]:
     """Spike times and potentials ``[B, O]`` of one layer."""
-    call = _Direct.apply if plain(times) else single_spike_if
-    out, potential, *_ = call(times, weight, backward_weight, bias, *rule)
-    return out, potential
+    if plain(times):
+        return _Direct.apply(times, weight, backward_weight, bias, rule)[:2]
+    return single_spike_if(times, weight, backward_weight, bias, *rule)[:2]

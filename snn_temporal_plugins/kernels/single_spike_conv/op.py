@@ -246,7 +246,7 @@ def spike_times(
     rule: Rule,
 ) -> tuple[Tensor, Tensor]:
     """Spike times and potentials ``[B, O, H', W']`` of one convolution."""
-    call = _Direct.apply if plain(times) else single_spike_if_conv
-    without_length = rule[:-1]
-    out, potential, *_ = call(times, weight, backward_weight, bias, *window, *without_length)
-    return out, potential
+    constants = *window, *rule[:-1]  # without the length
+    if plain(times):
+        return _Direct.apply(times, weight, backward_weight, bias, constants)[:2]
+    return single_spike_if_conv(times, weight, backward_weight, bias, *constants)[:2]

@@ -66,4 +66,4 @@ _Direct = function("SumPool", _pooled, _setup_context, _backward)
 
 def pool(x: Tensor, kernel: int, scale: float) -> Tensor:
     """Scaled sums of windows of ``x [..., H, W]``."""
-    return _Direct.apply(x, kernel, scale) if plain(x) else sum_pool(x, kernel, scale)
+    return _Direct.apply(x, (kernel, scale)) if plain(x) else sum_pool(x, kernel, scale)

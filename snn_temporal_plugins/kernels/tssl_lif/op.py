@@ -189,7 +189,7 @@ def run(x: Tensor, v: Tensor, a: Tensor, rule: Rule, scale: Tensor | None = None
     if not plain(x):
         return Run(*tssl_lif(x, scale, v, a, *rule))
     learns = torch.is_grad_enabled() and (x.requires_grad or v.requires_grad or a.requires_grad)
-    return Run(*(_Direct.apply if learns else _run)(x, scale, v, a, *rule))
+    return Run(*(_Direct.apply(x, scale, v, a, rule) if learns else _run(x, scale, v, a, *rule)))
 
 
 def _psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
@@ -251,4 +251,4 @@ _DirectPSC = function("PSC", _psc, _psc_context, _psc_gradient)
 
 def psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
     """PSCs of ``x [T, ...]`` from the PSC ``a [...]`` of the start."""
-    return _DirectPSC.apply(x, a, theta) if plain(x) else psc_op(x, a, theta)
+    return _DirectPSC.apply(x, a, (theta,)) if plain(x) else psc_op(x, a, theta)
