@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from . import _checks
 from .decisions import first_class
+from .kernels.common.direct import array
 from .neurons.single_spike_if import SingleSpikeIF
 from .synapses.base import event_weights
 from .timed import Timed
@@ -194,7 +195,7 @@ class _Plan:
 
     def decide(self, times: Tensor) -> Decision:
         assert self.run is not None
-        inputs = times.detach().contiguous().numpy()
+        inputs = array(times)
         batch = len(inputs)
         label, when = np.empty(batch, np.int64), np.empty(batch, inputs.dtype)
         spikes, additions = np.empty((batch, len(self.layers[2])), np.int64), np.empty_like(label)

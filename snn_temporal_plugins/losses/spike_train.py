@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,27 @@ class SpikeTrainLoss(nn.Module, ABC):
             )
         first = total == total.max(1, keepdim=True).values
         return potential.masked_fill(~first, float("-inf")).argmax(1)
+
+
+def _filtered(train: Tensor, tau_syn: float, times: int) -> Tensor:
+    """Train that has passed the synaptic filter so often."""
+    for _ in range(times):
+        train = psc_filter(train, tau_syn)
+    return train
+
+
+def _pattern_psc(
+    pattern: tuple[int, ...],
+    tau_syn: float,
+    times: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Tensor:
+    """PSC ``[T]`` of a target pattern."""
+    return _filtered(torch.tensor(pattern, dtype=dtype, device=device), tau_syn, times)
+
+
+_kept_pattern_psc = lru_cache(16)(_pattern_psc)
 
 
 class SpikeTrainDistance(SpikeTrainLoss):
@@ -157,13 +179,9 @@ class SpikeTrainDistance(SpikeTrainLoss):
         """PSC ``[T]`` that the true class shall have."""
         default = (0, 1, 1, 1, 1) if num_steps == 5 else (0, 1)
         pattern = default if self.pattern is None else self.pattern
-        train = like.new_tensor([pattern[t % len(pattern)] for t in range(num_steps)])
-        return self._filtered(train)
-
-    def _filtered(self, train: Tensor) -> Tensor:
-        for _ in range(self.filter_target):
-            train = psc_filter(train, self.tau_syn)
-        return train
+        train = tuple(pattern[t % len(pattern)] for t in range(num_steps))
+        psc = _pattern_psc if torch.compiler.is_compiling() else _kept_pattern_psc
+        return psc(train, self.tau_syn, self.filter_target, like.dtype, like.device)
 
     def _targets(self, out: Tensor, targets: Tensor) -> Tensor:
         if isinstance(targets, Tensor) and targets.dim() == 3:
@@ -172,7 +190,7 @@ class SpikeTrainDistance(SpikeTrainLoss):
 
     def per_sample(self, out: Tensor, targets: Tensor) -> Tensor:
         if targets.dim() == 3:
-            wanted = self._filtered(targets)
+            wanted = _filtered(targets, self.tau_syn, self.filter_target)
         else:
             label = torch.nn.functional.one_hot(targets, out.shape[2]).to(out.dtype)
             wanted = self.target_psc(len(out), out).view(-1, 1, 1) * label

@@ -1,9 +1,10 @@
-"""The function behind an operator, called directly: the dispatcher costs as much as a layer."""
+"""Tensors handed to kernels directly: the dispatcher of operators costs as much as a layer."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,6 +12,12 @@ from torch import Tensor
 def plain(x: Tensor) -> bool:
     """Whether ``x`` is an ordinary tensor outside of any tracing, so that no operator is needed."""
     return type(x) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """The numbers of a tensor in order; no copy if they lie so in memory."""
+    plainly = tensor.detach() if tensor.requires_grad else tensor
+    return plainly.contiguous().numpy()
 
 
 def function(name: str, run: Any, setup_context: Any, backward: Any) -> Any:

@@ -16,6 +16,7 @@ from ...neurons.exact_lif_adjoint import (
 )
 from ...neurons.exact_lif_dynamics import Constants
 from ...neurons.exact_lif_forward import Events, Found, Rule
+from ..common.direct import array
 from ..common.threads import run_blocks
 from ..exact_lif_backward import cpu as backward_cpu
 from ..single_spike.op import BITS, weight_rows, write_transposed
@@ -51,7 +52,7 @@ def exact_lif(
     """
     out = _results(times, weight, max_spikes)
     c = Constants.of(threshold, tau_mem, tau_syn)
-    inputs = times.detach().contiguous().flatten(1).numpy()
+    inputs = array(times.flatten(1))
     run_blocks(
         cpu.forward,
         len(times),
@@ -135,10 +136,10 @@ def exact_lif_backward(
     run_blocks(
         backward_cpu.backward,
         chunks,
-        times.detach().contiguous().flatten(1).numpy(),
+        array(times.flatten(1)),
         times.shape[2] if times.dim() == 3 else 1,
         rows.numpy(),
-        *(x.detach().contiguous().numpy() for x in (errors, pull)),
+        *(array(x) for x in (errors, pull)),
         *(x.numpy() for x in (out, slope, peak_time, count, events, arrived, fired, spikes)),
         tuple(constants),
         floor,

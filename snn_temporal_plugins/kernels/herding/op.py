@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.direct import array
 from ..common.threads import run_blocks
 from . import cpu, learning, relu
 from .queue import FULL, LANES
@@ -80,7 +81,7 @@ def herding_mlp(
     """Mean output potentials ``[B, O]`` and spikes per layer ``[B, L + 1]``, inputs first."""
     layout = Layout.of(weights)
     scores, spikes = _results(x, weights)
-    values = x.detach().contiguous().numpy()
+    values = array(x)
     run_blocks(
         cpu.infer,
         len(x),
@@ -121,7 +122,7 @@ def learn(
     """Train ``layout.rows`` and ``back`` in place; how many were right before, and the tally."""
     tally = np.zeros((4, max(layout.plan.shape[1], 3)), np.int64)
     right = learning.train(
-        x.detach().contiguous().numpy(),
+        array(x),
         np.empty(0, _BITS[x.dtype]),
         labels.numpy(),
         *layout,
@@ -145,6 +146,6 @@ def learn_relu(x: Tensor, labels: Tensor, weights: Sequence[Tensor], rate: float
     """
     layout = Layout.of(weights)
     rate = layout.rows.dtype.type(rate)
-    right = relu.train(x.detach().contiguous().numpy(), labels.numpy(), *layout, rate)
+    right = relu.train(array(x), labels.numpy(), *layout, rate)
     layout.copy_back(weights)
     return right

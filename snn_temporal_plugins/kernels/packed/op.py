@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..common.direct import array
 from ..common.threads import run_blocks
 from ..single_spike.op import scalar_type
 from . import cpu
@@ -35,7 +36,7 @@ def packed_single_spike_if(
     out, potential = _results(times, outputs, with_potential)
     out.fill_(float("inf"))
     scalar = scalar_type(times)
-    inputs = times.detach().contiguous().numpy()
+    inputs = array(times)
     reach = inputs.shape[1] + max(abs(int(needs[0])), abs(int(needs[-1])))
     run_blocks(
         cpu.forward,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...neurons.single_spike_times import Rule, errors
 from ..common.cpu import STRIP, transpose
-from ..common.direct import function, plain
+from ..common.direct import array, function, plain
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
 from . import cpu
@@ -47,7 +47,7 @@ def _run(
     result = _results(times, weight, width)
     scalar = scalar_type(times)
     arrays = [tensor.numpy() for tensor in result]
-    inputs = times.detach().contiguous().numpy()
+    inputs = array(times)
     problem = (
         inputs,
         inputs.view(BITS[times.dtype]),
@@ -130,9 +130,7 @@ def _run_backward(
     """
     grad_times, grad_weight = _gradients(times, weight, times_needed, weight_needed)
     scalar = scalar_type(times)
-    inputs, causes, error, carriers = (
-        tensor.detach().contiguous().numpy() for tensor in (times, until, delta, weight)
-    )
+    inputs, causes, error, carriers = (array(tensor) for tensor in (times, until, delta, weight))
     work = len(times) * weight.numel()
     if times_needed:
         silent = scalar(t_max if error_to_silent else np.nan)  # no time is >= NaN

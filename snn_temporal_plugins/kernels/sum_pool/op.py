@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.direct import function, plain
+from ..common.direct import array, function, plain
 from ..common.threads import run_blocks
 from . import cpu
 
 
 def _images(tensor: Tensor) -> np.ndarray:
     """``[..., H, W]`` as a plain array ``[N, H, W]``."""
-    return tensor.detach().contiguous().flatten(0, -3).numpy()
+    return array(tensor.flatten(0, -3))
 
 
 def _pooled(x: Tensor, kernel: int, scale: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...neurons.tssl_rule import STEEPEST, Rule, Run, complete, resolve
-from ..common.direct import function, plain
+from ..common.direct import array, function, plain
 from ..common.threads import run_blocks
 from . import cpu
 
@@ -22,12 +22,12 @@ def _scalar(tensor: Tensor) -> type[np.floating]:
 
 def _rows(tensor: Tensor) -> np.ndarray:
     """``[T, ...]`` as a plain array ``[T, N]``."""
-    array = tensor.detach().contiguous().numpy()
-    return array.reshape(len(array), math.prod(array.shape[1:]))
+    numbers = array(tensor)
+    return numbers.reshape(len(numbers), math.prod(numbers.shape[1:]))
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy().reshape(-1)
+    return array(tensor).reshape(-1)
 
 
 @cache
