@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
+
+from .kernels.common.direct import plain
+
+_helpers: dict[str, Callable[..., Any]] = {}
+
+
+def register(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a kernel serve losses, which have no backend of their own."""
+    _helpers[function.__name__] = function
+    return function
+
+
+def helper(name: str, tensor: Tensor) -> Callable[..., Any] | None:
+    """A registered kernel, once the kernels of some layer are loaded and if they serve a tensor."""
+    numbers = tensor.dtype in (torch.float32, torch.float64)
+    serves = name in _helpers and numbers and tensor.device.type == "cpu" and plain(tensor)
+    return _helpers[name] if serves else None
 
 
 def load(owner: str, wanted: str, names: Sequence[str], load_backend: Callable[[str], None]) -> str:
@@ -13,6 +33,7 @@ def load(owner: str, wanted: str, names: Sequence[str], load_backend: Callable[[
         try:
             if name != "torch":
                 load_backend(name)
+                importlib.import_module(f"{__package__}.kernels.rank_order.op")
             return name
         except ImportError as error:
             if wanted != "auto":

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from . import _checks
 from .decisions import first_class
-from .kernels.common.direct import array
+from .kernels.common.direct import array, scalar_type
 from .neurons.single_spike_if import SingleSpikeIF
 from .synapses.base import event_weights
 from .timed import Timed
@@ -177,7 +177,7 @@ class _Plan:
     def _prepare(self, layers: list[Timed], weights: list[Tensor]) -> None:
         from .kernels.common.threads import run_blocks
         from .kernels.first_decision.cpu import decide
-        from .kernels.single_spike.op import scalar_type, weight_rows
+        from .kernels.single_spike.op import weight_rows
 
         rows = [weight_rows(weight) for weight in weights]
         inputs, scalar = self.inputs, scalar_type(weights[0])

@@ -95,23 +95,28 @@ class FirstSpikeLoss(nn.Module, ABC):
 
 class _SquaredError(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, times: Tensor, error: Tensor, t_max: float) -> Tensor:
+    def forward(ctx: Any, times: Tensor, error: Tensor, loss: Tensor, t_max: float) -> Tensor:
         ctx.save_for_backward(times, error)
         ctx.t_max = t_max
-        return error.square().sum(1).mul_(0.5 / t_max**2)
+        return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         times, error = ctx.saved_tensors
         found = error * (grad / -(ctx.t_max**2)).unsqueeze(1)
-        return found.where(times < ctx.t_max, found.clamp(min=0)), None, None
+        return found.where(times < ctx.t_max, found.clamp(min=0)), None, None, None
 
 
-def squared_error(times: Tensor, error: Tensor, t_max: float) -> Tensor:
-    """Half the squared distance of spike times to their targets, in windows, for each sample.
+def half_square(error: Tensor, t_max: float) -> Tensor:
+    """Half the squared length of errors ``[B, C]``, in windows, for each sample."""
+    return error.square().sum(1).mul_(0.5 / t_max**2)
+
+
+def squared_error(times: Tensor, error: Tensor, loss: Tensor, t_max: float) -> Tensor:
+    """Half the squared distance of spike times to their targets: ``loss [B]`` with its gradient.
 
     ``error [B, C]`` is target minus time, of finite times, and counts as a constant but for its
     time. A silent neuron, at ``t_max``, can only be asked to fire earlier.
     """
-    return _SquaredError.apply(times, error, t_max)
+    return _SquaredError.apply(times, error, loss, t_max)

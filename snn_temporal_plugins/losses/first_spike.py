@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .. import _checks
 from ..codes import finite_times
-from .base import FirstSpikeLoss, squared_error
+from .base import FirstSpikeLoss, half_square, squared_error
 
 
 class FirstSpikeCrossEntropy(FirstSpikeLoss):
@@ -140,4 +140,5 @@ class TargetTimeLoss(FirstSpikeLoss):
         wanted = t.clamp(min=self.other_time)
         label = targets.unsqueeze(1)
         wanted.scatter_(1, label, t.gather(1, label).clamp(max=self.label_time))
-        return squared_error(times, wanted - t, self.t_max)
+        error = wanted - t
+        return squared_error(times, error, half_square(error, self.t_max), self.t_max)

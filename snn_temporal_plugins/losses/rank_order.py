@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .. import _checks
-from .base import FirstSpikeLoss, squared_error
+from .. import _backends, _checks
+from .base import FirstSpikeLoss, half_square, squared_error
 
 
 class RankOrderLoss(FirstSpikeLoss):
@@ -77,8 +77,13 @@ class RankOrderLoss(FirstSpikeLoss):
         return f"t_max={self.t_max}, gamma={self.gamma:g}, reduction={self.reduction!r}"
 
     def per_sample(self, times: Tensor, targets: Tensor, potential: Tensor | None) -> Tensor:
-        t = times.detach().clamp(max=self.t_max)
-        return squared_error(times, self.target_times(t, targets) - t, self.t_max)
+        if errors := _backends.helper("rank_order_errors", times):
+            error, loss = errors(times, targets, self.t_max, self.gamma)
+        else:
+            t = times.detach().clamp(max=self.t_max)
+            error = self.target_times(t, targets) - t
+            loss = half_square(error, self.t_max)
+        return squared_error(times, error, loss, self.t_max)
 
     def has_error(self, times: Tensor, targets: Tensor) -> Tensor:
         """Which outputs ``[B, C]`` are not at their target times."""

@@ -11,13 +11,19 @@ from torch import Tensor
 
 def plain(x: Tensor) -> bool:
     """Whether ``x`` is an ordinary tensor outside of any tracing, so that no operator is needed."""
-    return type(x) in (Tensor, torch.nn.Parameter) and not torch.compiler.is_compiling()
+    traced = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return type(x) in (Tensor, torch.nn.Parameter) and not traced
 
 
 def array(tensor: Tensor) -> np.ndarray:
     """The numbers of a tensor in order; no copy if they lie so in memory."""
     plainly = tensor.detach() if tensor.requires_grad else tensor
     return plainly.contiguous().numpy()
+
+
+def scalar_type(tensor: Tensor) -> type[np.floating]:
+    """Scalar type of numpy that belongs to a float tensor."""
+    return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
 def function(name: str, run: Any, setup_context: Any, backward: Any) -> Any:

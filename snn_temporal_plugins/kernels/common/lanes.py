@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from llvmlite import ir
 from numba import types
 from numba.core import codegen, config
@@ -86,20 +88,26 @@ class Lanes:
         return self.builder.select(self.holds(truth), yes, no)
 
 
-def loop(builder, begin, end, values, body):
-    """``values = body(r, values)`` for r from ``begin`` up to ``end`` (at least once)."""
+def loop(builder, begin, end, rows, body):
+    """``rows = body(r, rows)`` for r from ``begin`` up to ``end`` (at least once).
+
+    ``rows`` is a list of rows of values that stay in registers.
+    """
     before, block = builder.block, builder.append_basic_block("events")
     builder.branch(block)
     builder.position_at_end(block)
-    r, *now = (builder.phi(value.type) for value in (begin, *values))
-    after = builder.add(r, r.type(1)), *body(r, now)
-    for phi, first, later in zip((r, *now), (begin, *values), after, strict=True):
-        phi.add_incoming(first, before)
-        phi.add_incoming(later, builder.block)
+    r, *registers = (builder.phi(value.type) for value in (begin, *chain(*rows)))
+    places = iter(registers)
+    later = [list(row) for row in body(r, [[next(places) for _ in row] for row in rows])]
+    after = builder.add(r, r.type(1))
+    starts, ends = (begin, *chain(*rows)), (after, *chain(*later))
+    for register, first, following in zip((r, *registers), starts, ends, strict=True):
+        register.add_incoming(first, before)
+        register.add_incoming(following, block)
     done = builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed("<", after[0], end), block, done)
+    builder.cbranch(builder.icmp_signed("<", after, end), block, done)
     builder.position_at_end(done)
-    return after[1:]
+    return later
 
 
 def in_cases(builder, number, most, program):

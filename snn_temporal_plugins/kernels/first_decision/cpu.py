@@ -8,7 +8,7 @@ from ..common.cpu import aligned, inlined, jit
 from ..common.events import sort_buffers, sort_events
 from ..integrate.cpu import integrate, rest, schedule
 
-CHUNK = 32  # input events between two looks at the outputs
+CHUNK = 64  # input events between two looks at the outputs
 
 
 @jit

@@ -17,14 +17,16 @@ from numba.extending import intrinsic
 from ..common.lanes import BOOL, MASKS, WORD, Lanes, in_cases, loop
 
 TILE = 5 if MASKS else 4  # vectors
+NARROW = 3  # vectors that leave the processor waiting for one another
 
 
 class Tile:
     """Neurons that are still silent, and what all of them get from event to event.
 
-    ``state [R, O']`` holds the potential and the crossing; with peaks also the potential that
-    stays at the crossing, and the peak of the first one with its time.
+    ``state [2, O']`` holds potential and crossing. A neuron that has fired gets nothing more.
     """
+
+    height = 2  #: rows of the state
 
     def __init__(self, lanes, vectors, until, begin, end, events, now, limit, rows, width, state):
         self.lanes, self.builder, self.vectors = lanes, lanes.builder, range(vectors)
@@ -39,58 +41,109 @@ class Tile:
     def run(self):
         """Let the events act; returns whether a neuron is still silent."""
         lanes, build = self.lanes, self.builder
-        places = [self.row(self.state, WORD(i)) for i in range(5 if self.until else 2)]
-        state = [[lanes.load(place, k) for k in self.vectors] for place in places]
         never = lanes.constant(float("inf"))
         first = lanes.splat(lanes.scalar(self.now, self.span[0]))
-        silent = [lanes.truth(build.fcmp_ordered("==", at, never)) for at in state[1]]
-        state[1] = [lanes.choose(s, first, at) for s, at in zip(silent, state[1], strict=True)]
-        columns = [part for column in zip(silent, *state, strict=True) for part in column]
+        places = [self.row(self.state, WORD(i)) for i in range(self.height)]
+        columns = []
+        for k in self.vectors:
+            potential, crossing, *others = (lanes.load(place, k) for place in places)
+            silent = lanes.truth(build.fcmp_ordered("==", crossing, never))
+            crossing = lanes.choose(silent, first, crossing)
+            columns.append(self.opened(silent, crossing, potential, *others))
         columns = loop(build, *self.span, columns, self.event)
-        size = len(state) + 1
-        silent, *state = (columns[i::size] for i in range(size))
-        state[1] = [lanes.choose(s, never, at) for s, at in zip(silent, state[1], strict=True)]
-        for place, values in zip(places, state, strict=True):
-            for k in self.vectors:
-                lanes.store(values[k], place, k)
-        return lanes.any(reduce(build.or_, silent))
+        for k, (silent, crossing, *others) in zip(self.vectors, columns, strict=True):
+            crossing = lanes.choose(silent, never, crossing)
+            potential, *others = self.closed(*others)
+            for place, value in zip(places, (potential, crossing, *others), strict=True):
+                lanes.store(value, place, k)
+        return lanes.any(reduce(build.or_, (silent for silent, *_ in columns)))
+
+    def opened(self, *state):
+        """What is kept in registers: silence, crossing, potential and more."""
+        return state
+
+    def closed(self, *others):
+        """What is stored again, without silence and crossing."""
+        return others
 
     def event(self, r, columns):
         """State of all vectors behind event ``r``."""
-        lanes, build = self.lanes, self.builder
-        event = build.load(lanes.at(self.events, r, ir.IntType(32)))
-        row = self.row(self.rows, build.zext(event, WORD))
-        threshold, now = lanes.scalar(self.limit, r), lanes.scalar(self.now, r)
-        then = lanes.scalar(self.now, build.add(r, r.type(1)))
-        common = [lanes.splat(value) for value in (threshold, then)]
-        if self.until:
-            last = build.fcmp_ordered("<", threshold, lanes.number(float("inf")))
-            noted = build.and_(last, build.fcmp_ordered("<", now, self.until))
-            common += lanes.splat(noted), lanes.splat(now)
-        size = len(columns) // len(self.vectors)
-        act = self.act_with_peak if self.until else self.act
-        parts = (columns[k * size : (k + 1) * size] for k in self.vectors)
-        after = [act(lanes.load(row, k), part, *common) for k, part in enumerate(parts)]
-        return [value for part in after for value in part]
+        event = self.builder.load(self.lanes.at(self.events, r, ir.IntType(32)))
+        row = self.row(self.rows, self.builder.zext(event, WORD))
+        common = self.common(r)
+        weights = (self.lanes.load(row, k) for k in self.vectors)
+        return [self.act(w, *common, *state) for w, state in zip(weights, columns, strict=True)]
 
-    def act(self, weight, state, threshold, then):
+    def common(self, r):
+        """What event ``r`` means to all neurons: threshold behind it, time of the next one."""
+        threshold = self.lanes.scalar(self.limit, r)
+        then = self.lanes.scalar(self.now, self.builder.add(r, r.type(1)))
+        return self.lanes.splat(threshold), self.lanes.splat(then)
+
+    def act(self, weight, threshold, then, *state):
         """One event, one vector: who stays silent would fire with the next event."""
-        lanes, build = self.lanes, self.builder
-        silent, v, crossing = state
-        v = lanes.choose(silent, build.fadd(v, weight), v)
-        below = lanes.truth(build.fcmp_unordered("<=", v, threshold))
-        silent = build.and_(silent, below)
-        return silent, v, lanes.choose(silent, then, crossing)
+        silent, crossing, potential = state
+        potential = self.lanes.choose(silent, self.builder.fadd(potential, weight), potential)
+        return *self.tested(threshold, then, silent, crossing, potential), potential
 
-    def act_with_peak(self, weight, state, threshold, then, noted, now):
-        """The same with a potential that goes on as if nobody fired, and its peak."""
+    def tested(self, threshold, then, silent, crossing, potential):
+        lanes, build = self.lanes, self.builder
+        below = lanes.truth(build.fcmp_unordered("<=", potential, threshold))
+        silent = build.and_(silent, below)
+        return silent, lanes.choose(silent, then, crossing)
+
+
+class NarrowTile(Tile):
+    """Potentials go on as if nobody fired, so that no addition waits for a test.
+
+    That takes two instructions more, which a narrow tile has the time for.
+    """
+
+    def opened(self, *state):
+        silent, crossing, potential = state
+        return silent, crossing, potential, potential
+
+    def closed(self, *others):
+        _, level = others
+        return (level,)
+
+    def act(self, weight, threshold, then, *state):
+        silent, crossing, free, level = state
+        free = self.builder.fadd(free, weight)
+        level = self.lanes.choose(silent, free, level)
+        return *self.tested(threshold, then, silent, crossing, free), free, level
+
+
+class PeakTile(NarrowTile):
+    """Also notes the first peak of the potential that goes on, and its time.
+
+    ``state [5, O']`` holds that potential, the crossing, the potential that stays at the crossing,
+    the peak and its time.
+    """
+
+    height = 5
+
+    def opened(self, *state):
+        return state
+
+    def closed(self, *others):
+        return others
+
+    def common(self, r):
+        lanes, build = self.lanes, self.builder
+        now = lanes.scalar(self.now, r)
+        last = build.fcmp_ordered("<", lanes.scalar(self.limit, r), lanes.number(float("inf")))
+        noted = build.and_(last, build.fcmp_ordered("<", now, self.until))
+        return *super().common(r), lanes.splat(noted), lanes.splat(now)
+
+    def act(self, weight, threshold, then, *state):
         build = self.builder
-        silent, free, crossing, level, peak, peak_time = state
-        silent, level, crossing = self.act(weight, (silent, level, crossing), threshold, then)
-        free = build.fadd(free, weight)
+        noted, now, *integrated, peak, peak_time = state
+        integrated = super().act(weight, threshold, then, *integrated)
+        free = integrated[2]
         higher = build.and_(build.fcmp_ordered(">", free, peak), noted)
         peak, peak_time = build.select(higher, free, peak), build.select(higher, now, peak_time)
-        return silent, free, crossing, level, peak, peak_time
+        return *integrated, peak, peak_time
 
 
 def _intrinsic(with_peaks):
@@ -101,8 +154,8 @@ def _intrinsic(with_peaks):
             lanes, result = Lanes(builder, until.type), cgutils.alloca_once(builder, BOOL)
 
             def program(size):
-                tile = Tile(lanes, size, until if with_peaks else None, *rest)
-                builder.store(tile.run(), result)
+                kind = PeakTile if with_peaks else NarrowTile if size <= NARROW else Tile
+                builder.store(kind(lanes, size, until, *rest).run(), result)
 
             in_cases(builder, vectors, TILE, program)
             return builder.load(result)

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..common.direct import array
+from ..common.direct import array, scalar_type
 from ..common.threads import run_blocks
-from ..single_spike.op import scalar_type
 from . import cpu
 
 LANES = 16  # words that are counted at once

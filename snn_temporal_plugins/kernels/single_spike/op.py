@@ -11,17 +11,12 @@ from torch import Tensor
 
 from ...neurons.single_spike_times import Rule, errors
 from ..common.cpu import STRIP, transpose
-from ..common.direct import array, function, plain
+from ..common.direct import array, function, plain, scalar_type
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
 from . import cpu
 
 BITS = {torch.float32: np.uint32, torch.float64: np.uint64}
-
-
-def scalar_type(tensor: Tensor) -> type[np.floating]:
-    """Scalar type of numpy that belongs to a float tensor."""
-    return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
 def _run(

@@ -19,12 +19,12 @@ def _sum_of_errors(lanes, vectors, samples, size, causes, errors, times, row, gr
         sample = build.zext(build.load(lanes.at(samples, r, ir.IntType(32))), WORD)
         inputs = build.add(times, build.mul(sample, row))
         cause, error = (lanes.splat(lanes.scalar(array, r)) for array in (causes, errors))
-        for k, total in enumerate(sums):
+        for k, (total,) in enumerate(sums):
             acted = build.fcmp_ordered("<=", lanes.load(inputs, k), cause)
-            yield build.select(acted, build.fadd(total, error), total)
+            yield (build.select(acted, build.fadd(total, error), total),)
 
-    nothing = [lanes.constant(0.0)] * vectors
-    for k, total in enumerate(loop(build, WORD(0), size, nothing, add)):
+    nothing = [(lanes.constant(0.0),)] * vectors
+    for k, (total,) in enumerate(loop(build, WORD(0), size, nothing, add)):
         lanes.store(total, gradient, k)
 
 

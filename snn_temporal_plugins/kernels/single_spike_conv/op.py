@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ...neurons.base import Window
 from ...neurons.single_spike_times import Rule, errors
-from ..common.direct import function, plain
+from ..common.direct import function, plain, scalar_type
 from ..common.images import channels_last
 from ..common.threads import run_blocks
 from ..integrate.cpu import LANES
-from ..single_spike.op import BITS, padded, scalar_type, weight_rows
+from ..single_spike.op import BITS, padded, weight_rows
 from . import cpu
 
 CHUNKS = 8  # of the samples, summed one after the other: the same bits for any number of threads

@@ -11,13 +11,9 @@ import torch
 from torch import Tensor
 
 from ...neurons.tssl_rule import STEEPEST, Rule, Run, complete, resolve
-from ..common.direct import array, function, plain
+from ..common.direct import array, function, plain, scalar_type
 from ..common.threads import run_blocks
 from . import cpu
-
-
-def _scalar(tensor: Tensor) -> type[np.floating]:
-    return np.float64 if tensor.dtype == torch.float64 else np.float32
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
@@ -63,7 +59,7 @@ def _run(
     The constants are the fields of :class:`~snn_temporal_plugins.neurons.tssl_rule.Rule`.
     """
     run = _results(x, scale)
-    number = _scalar(x)
+    number = scalar_type(x)
     run_blocks(
         cpu.forward,
         run.v.numel(),
@@ -117,7 +113,7 @@ def _run_backward(
 
     Empty ``grad_v`` and ``grad_a`` stand for zeros.
     """
-    number = _scalar(x)
+    number = scalar_type(x)
     grads = x.new_empty(x.shape), v.new_empty(v.shape), a.new_empty(a.shape)
     theta, keep_a = (1.0, 0.0) if spikes else (theta_syn, 1 - theta_syn)
     constants = (
@@ -195,7 +191,7 @@ def run(x: Tensor, v: Tensor, a: Tensor, rule: Rule, scale: Tensor | None = None
 def _psc(x: Tensor, a: Tensor, theta: float) -> Tensor:
     """PSCs of ``x [T, ...]`` from the PSC ``a [...]`` of the start."""
     out, state = torch.empty_like(x, memory_format=torch.contiguous_format), a.clone()
-    number = _scalar(x)
+    number = scalar_type(x)
     run_blocks(
         cpu.filter_forward, a.numel(), _rows(x), number(theta), _flat(state), out.flatten(1).numpy()
     )
@@ -213,7 +209,7 @@ def _(x: Tensor, a: Tensor, theta: float) -> Tensor:
 def _psc_backward(grad: Tensor, theta: float) -> tuple[Tensor, Tensor]:
     """Gradients on the train and on the PSC of the start."""
     grad_x, grad_a = grad.new_empty(grad.shape), grad.new_zeros(grad.shape[1:])
-    number = _scalar(grad)
+    number = scalar_type(grad)
     run_blocks(
         cpu.filter_backward,
         grad_a.numel(),
