@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from ..common.lanes import BOOL, MASKS, WORD, Lanes, in_cases, loop
 
-TILE = 5 if MASKS else 4  # vectors
+TILE = 5 if MASKS else 3  # vectors
 NARROW = 3  # vectors that leave the processor waiting for one another
 
 
