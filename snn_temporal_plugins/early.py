@@ -118,11 +118,17 @@ def _leaves(model: nn.Module) -> list[nn.Module]:
     """Return the modules of nested ``nn.Sequential`` containers, in order."""
     if not isinstance(model, nn.Sequential):
         return [model]
-    return [leaf for child in model._modules.values() for leaf in _leaves(child)]
+    leaves: list[Any] = []
+    for child in model._modules.values():
+        if isinstance(child, nn.Sequential):
+            leaves += _leaves(child)
+        else:
+            leaves.append(child)
+    return leaves
 
 
 def _state(model: nn.Module) -> list[Any]:
-    """Everything a plan depends on. Written for speed: it is half of the cost of one sample.
+    """Everything a plan depends on. Written for speed: it is a quarter of the cost of one sample.
 
     A tensor is known by its identity, address and version; plans keep theirs alive, so that no
     other tensor can take over an identity.
@@ -132,15 +138,18 @@ def _state(model: nn.Module) -> list[Any]:
         if not isinstance(module, Timed):
             state.append(type(module))
             continue
-        parts: dict[str, Any] = module._modules  # attribute access would cost more than the rest
-        synapse, neuron = parts["synapse"], parts["neuron"]
-        tensors = synapse.parameters() if synapse._modules else synapse._parameters.values()
-        for tensor in (*tensors, *synapse._buffers.values()):
+        fields: dict[str, Any] = module.__dict__  # attribute access would cost more than the rest
+        parts = fields["_modules"]
+        synapse, neuron = parts["synapse"].__dict__, parts["neuron"].__dict__
+        tensors = synapse["_parameters"].values()
+        if synapse["_modules"]:
+            tensors = parts["synapse"].parameters()
+        for tensor in (*tensors, *synapse["_buffers"].values()):
             if tensor is not None:
                 version = object() if tensor.is_inference() else tensor._version
                 state += id(tensor), tensor.data_ptr(), version
-        state += neuron.__dict__.get("threshold"), neuron.__dict__.get("delay"), neuron.training
-        state += neuron.__dict__.get("late_drive"), module.t_max, module._chosen
+        state += neuron.get("threshold"), neuron.get("delay"), neuron["training"]
+        state += neuron.get("late_drive"), fields["t_max"], fields["_chosen"]
     return state
 
 

@@ -116,7 +116,7 @@ class Timed(nn.Module):
         self.backend = _checks.choice(
             "Timed", "backend", backend, ("auto", "torch", *neuron.backends)
         )
-        self._chosen = _backends.load("Timed", self.backend, neuron.backends, neuron.load_backend)
+        self._choose()
         self._warned_silent = False
         self.reset_parameters()
 
@@ -130,11 +130,18 @@ class Timed(nn.Module):
             else:
                 self.synapse.weight.uniform_(*self.init)
 
+    def _choose(self) -> None:
+        """Find the backend of this machine, and whether the neuron itself can scale the errors.
+
+        It can where it sees the whole layer: where that is dense.
+        """
+        neuron = self.neuron
+        self._chosen = _backends.load("Timed", self.backend, neuron.backends, neuron.load_backend)
+        self._scaled_by_neuron = neuron.scales_errors and not hasattr(self.synapse, "kernel_size")
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._chosen = _backends.load(
-            "Timed", self.backend, self.neuron.backends, self.neuron.load_backend
-        )  # of this machine
+        self._choose()
 
     def extra_repr(self) -> str:
         chosen = _backends.describe(self.backend, self._chosen)
@@ -146,7 +153,7 @@ class Timed(nn.Module):
     def forward(self, times: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Spike times ``[B, ...]`` of the inputs to those of the neurons, and their potentials."""
         out, potential = self.solve(times, potential=self.return_potential)
-        if self.error_norm is not None and not self._scaled_by_neuron():
+        if self.error_norm is not None and not self._scaled_by_neuron:
             out, potential = _NormalizeError.apply(out, potential, self.error_norm == "mean")
         if _checks.validating() and not self._warned_silent:
             self._warn_if_silent(out)
@@ -175,16 +182,12 @@ class Timed(nn.Module):
             "backend": self._backend_for(times),
             **neuron.layer_options(synapse, potential),
         }
-        if self.error_norm is not None and self._scaled_by_neuron():
+        if self.error_norm is not None and self._scaled_by_neuron:
             wanted = 1 / max(len(times), 1) if self.error_norm == "mean" else 1.0
             options["error_length"] = wanted
         if weight.dim() == 4:
             return convolve(neuron, synapse, times, weight, options)
         return neuron.spike_times(times, weight, **options)
-
-    def _scaled_by_neuron(self) -> bool:
-        """Whether the neuron itself can scale the errors: it sees the whole layer if dense."""
-        return self.neuron.scales_errors and not hasattr(self.synapse, "kernel_size")
 
     def _backend_for(self, times: Tensor) -> str:
         return _backends.on(self.backend, self._chosen, times)

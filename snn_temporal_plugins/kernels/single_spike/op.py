@@ -40,18 +40,11 @@ def _run(
     potentials and their steps; without, these two are empty.
     """
     result = _results(times, weight, width)
-    scalar = scalar_type(times)
-    arrays = [tensor.numpy() for tensor in result]
-    inputs = array(times)
-    problem = (
-        inputs,
-        inputs.view(BITS[times.dtype]),
-        weight_rows(weight).numpy(),
-        padded(weight, bias),
-    )
-    constants = scalar(threshold), scalar(delay), scalar(t_max)
+    scalar, inputs = scalar_type(times), array(times)
+    rest = padded(weight, bias), *map(scalar, (threshold, delay, t_max)), *map(array, result)
+    problem = inputs, inputs.view(BITS[times.dtype]), weight_rows(weight).numpy()
     work = len(times) * weight.numel()
-    run_blocks(cpu.forward, len(times), *problem, *constants, *arrays, work=work)
+    run_blocks(cpu.forward, len(times), *problem, *rest, work=work)
     return result
 
 
