@@ -141,11 +141,21 @@ def lit(typing_context, numbers, limit):
 
 
 @intrinsic
-def lowest(typing_context, bits):
-    """Place of the lowest bit of a word that is set."""
+def ones(typing_context, bits):
+    """Number of bits of a word that are set."""
 
     def generate(context, builder, signature, values):
-        return builder.cttz(values[0], BOOL(1))
+        return builder.ctpop(values[0])
+
+    return types.uint64(types.uint64), generate
+
+
+@intrinsic
+def lowest(typing_context, bits):
+    """Place of the lowest bit of a word that is set; 64 if there is none."""
+
+    def generate(context, builder, signature, values):
+        return builder.cttz(values[0], BOOL(0))
 
     return types.uint64(types.uint64), generate
 
