@@ -67,9 +67,13 @@ def literal(model, times):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_decision_and_cost_equal_a_literal_loop(seed):
-    model, times = stack(seed), samples(seed)
+@pytest.mark.parametrize(
+    ("sizes", "threshold"), [((29, 23, 19, 5), 3.0), ((290, 200, 90, 5), 20.0)]
+)
+def test_decision_and_cost_equal_a_literal_loop(seed, sizes, threshold):
+    model, times = stack(seed, sizes=sizes, threshold=threshold), samples(seed, size=sizes[0])
     decision = stp.first_spike_decision(model, times)
+    assert (decision.spikes[:, 0].max() > 64) == (sizes[0] > 64)  # the kernel takes 64 at a time
     for b in range(len(times)):
         got = [part[b].tolist() for part in decision]
         assert got == [*literal(model, times[b])]

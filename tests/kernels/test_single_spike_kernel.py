@@ -20,10 +20,12 @@ INF = float("inf")
 
 
 def problem(seed, dtype, *, whole=True, exact=False, bias=False):
-    """Times with ties (few or many), silence and spikes outside the window; signed weights."""
+    """Times with ties (few or many), silence and spikes outside the window; signed weights.
+
+    Kernels take inputs by 64 and neurons by five vectors: the largest problems hold more.
+    """
     g = torch.Generator().manual_seed(seed)
-    batch, inputs = torch.randint(1, 38, (2,), generator=g).tolist()
-    outputs = int(torch.randint(1, 130, (), generator=g))  # wide layers have a loop of their own
+    batch, inputs, outputs = (int(torch.randint(1, n, (), generator=g)) for n in (38, 250, 130))
     latest = 3 * 230 ** torch.rand((), generator=g, dtype=dtype)
     times = latest * torch.rand(batch, inputs, generator=g, dtype=dtype)
     times[torch.rand(batch, inputs, generator=g) < 0.3] = INF

@@ -9,11 +9,13 @@ from numba import types
 from numba.core import codegen, config
 from numba.extending import intrinsic
 
-FEATURES = config.CPU_FEATURES or codegen.get_host_cpu_features()
+FEATURES = config.CPU_FEATURES  # which somebody may have chosen for numba
+if FEATURES is None:
+    FEATURES = codegen.get_host_cpu_features()
 MASKS = "+avx512f" in FEATURES  # registers for truth values
 BYTES = 64 if MASKS else 32  # of a vector
 
-BYTE, WORD, BOOL = ir.IntType(8), ir.IntType(64), ir.IntType(1)
+WORD, BOOL = ir.IntType(64), ir.IntType(1)
 
 
 class Lanes:
