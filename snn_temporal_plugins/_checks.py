@@ -150,7 +150,8 @@ def spike_times(owner: str, times: Any, *, name: str = "times") -> Tensor:
     """Raise unless ``times`` is a float tensor without NaN and without negative values."""
     floating(owner, name, times)
     if validating() and times.numel():
-        earliest = times.detach().amin().item()  # NaN wins; min is slow with channels last
+        plainly = times.detach() if times.requires_grad else times
+        earliest = plainly.amin().item()  # NaN wins; min is slow with channels last
         if math.isnan(earliest):
             raise ValueError(f"{owner}: {name} contains NaN; a neuron that never fires is inf.")
         if earliest < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from .synapses.base import event_weights
 from .timed import Timed
 
 INF = float("inf")
+OWNER = "first_spike_decision"
 
 
 class Decision(NamedTuple):
@@ -77,22 +79,21 @@ def first_spike_decision(model: nn.Module, times: Tensor) -> Decision:
     plan = _plans.get(model)
     if plan is None or plan.state != state:
         plan = _plans[model] = _Plan(model, state)
-    _checks.spike_times("first_spike_decision", times)
+    fast = plan.run is not None and getattr(times, "is_cpu", False)
+    if not fast:  # the kernel looks at the values on its way
+        _checks.spike_times(OWNER, times)
     if times.dim() > 2:
         times = times.flatten(1)
     if times.dim() != 2 or times.shape[1] != plan.inputs:
         raise ValueError(
-            f"first_spike_decision: times must have shape [B, I={plan.inputs}], "
-            f"got {list(times.shape)}."
+            f"{OWNER}: times must have shape [B, I={plan.inputs}], got {list(times.shape)}."
         )
     if times.dtype != plan.dtype:
-        raise TypeError(
-            f"first_spike_decision: times are {times.dtype} but the weights {plan.dtype}."
-        )
-    if plan.run is not None and times.is_cpu:
+        raise TypeError(f"{OWNER}: times are {times.dtype} but the weights {plan.dtype}.")
+    if fast:
         return plan.decide(times)
     with torch.no_grad():
-        return _layer_by_layer(timed_stack("first_spike_decision", model), times)
+        return _layer_by_layer(timed_stack(OWNER, model), times)
 
 
 def timed_stack(owner: str, model: nn.Module) -> list[Timed]:
@@ -172,7 +173,7 @@ class _Plan:
     """A stack in the form the kernel wants it, valid while the state stays the same."""
 
     def __init__(self, model: nn.Module, state: list[Any]) -> None:
-        layers = timed_stack("first_spike_decision", model)
+        layers = timed_stack(OWNER, model)
         with torch.no_grad():
             weights = [event_weights(layer.synapse)[0] for layer in layers]
         self.state, self.inputs, self.dtype = state, weights[0].shape[1], weights[0].dtype
@@ -190,13 +191,14 @@ class _Plan:
 
         rows = [weight_rows(weight) for weight in weights]
         inputs, scalar = self.inputs, scalar_type(weights[0])
-        sizes = [inputs, *(len(w) for w in weights)], [inputs, *(m.shape[1] for m in rows)]
+        sizes = [inputs, *map(len, weights)], [inputs, *(matrix.shape[1] for matrix in rows)]
+        starts = [0, *accumulate(sizes[1][1:])], [0, *accumulate(map(torch.numel, rows))]
         limits = [INF if layer.t_max is None else layer.t_max for layer in layers]
         self.run, self.bits = partial(run_blocks, decide), np.dtype(f"u{weights[0].element_size()}")
-        self.work = sum(weight.numel() for weight in weights)
+        self.depth, self.work = len(layers), sum(weight.numel() for weight in weights)
         self.layers = (
             torch.cat([matrix.flatten() for matrix in rows]).numpy(),
-            np.array(sizes),
+            np.array([*sizes, *starts]),
             np.array([layer.neuron.threshold for layer in layers], scalar),
             np.array([layer.neuron.delay for layer in layers], scalar),
             np.array(limits, scalar),
@@ -207,7 +209,8 @@ class _Plan:
         inputs = array(times)
         batch = len(inputs)
         label, when = np.empty(batch, np.int64), np.empty(batch, inputs.dtype)
-        spikes, additions = np.empty((batch, len(self.layers[2])), np.int64), np.empty_like(label)
+        spikes, additions = np.empty((batch, self.depth), np.int64), np.empty(batch, np.int64)
+        wrong = np.zeros(1, np.bool_)
         self.run(
             batch,
             inputs,
@@ -217,8 +220,11 @@ class _Plan:
             when,
             spikes,
             additions,
+            wrong,
             work=batch * self.work,
         )
+        if wrong[0]:
+            _checks.spike_times(OWNER, times)
         return Decision(*map(torch.from_numpy, (label, when, spikes, additions)))
 
 

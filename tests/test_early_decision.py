@@ -216,6 +216,8 @@ def convolution():
         (stack(0), samples(0)[:, 1:], ValueError, r"shape \[B, I=29\], got \[11, 28\]"),
         (stack(0), samples(0).double(), TypeError, "times are torch.float64 but the weights"),
         (stack(0), samples(0) - 50, ValueError, "times must not be negative"),
+        (stack(0), samples(0).nan_to_num(posinf=float("nan")), ValueError, "times contains NaN"),
+        (stack(0, backend="torch"), samples(0) - 50, ValueError, "times must not be negative"),
         (stack(0), [1.0], TypeError, "times must be a tensor, got list"),
     ],
 )

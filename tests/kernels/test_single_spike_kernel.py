@@ -312,12 +312,18 @@ def test_autocast_leaves_the_kernel_in_single_precision():
 
 
 @pytest.mark.slow
-def test_compilation_is_announced_once_and_a_second_process_compiles_nothing(tmp_path):
-    program = (
-        "import torch, snn_temporal_plugins as stp\n"
+@pytest.mark.parametrize(
+    "program",
+    [
         "layer = stp.Timed(torch.nn.Linear(9, 4, bias=False), stp.SingleSpikeIF(0.1))\n"
-        "for _ in range(2): layer(torch.rand(3, 9)).nan_to_num(posinf=0.0).sum().backward()\n"
-    )
+        "for _ in range(2): layer(torch.rand(3, 9)).nan_to_num(posinf=0.0).sum().backward()\n",
+        "layer = stp.pack(stp.Timed(stp.BinaryLinear(9, 4), stp.SingleSpikeIF(0.1), t_max=7))\n"
+        "for _ in range(2): layer(torch.rand(3, 9).round())\n",
+    ],
+    ids=["single spike", "packed"],
+)
+def test_compilation_is_announced_once_and_a_second_process_compiles_nothing(tmp_path, program):
+    program = f"import torch, snn_temporal_plugins as stp\n{program}"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
     reports, caches = [], []
     for _ in range(2):

@@ -30,7 +30,8 @@ def run_blocks(
 ) -> None:
     """Call ``kernel(*arguments, first, last)`` for blocks that cover ``0 ... size - 1``.
 
-    ``work`` is a bound on the triples of sample, input and output that the kernel looks at.
+    ``work`` is a bound on the triples of sample, input and output that the kernel looks at. A
+    kernel must not keep its arrays: where the work is large they are lent without their owner.
     """
     if work < SMALL or not size:
         kernel(*arguments, 0, size)

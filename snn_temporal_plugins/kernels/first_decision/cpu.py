@@ -24,29 +24,29 @@ def decide(
     when,
     spikes,
     additions,
+    wrong,
     first,
     last,
 ):
     """Decisions of the samples of a block, and what they cost.
 
-    ``rows`` holds the padded weight rows of all layers, one after the other; ``sizes [L + 1]``
-    the numbers of inputs and neurons, and row ``L + 1`` of it the padded ones. ``label`` and
-    ``when [B]`` receive class and time, ``spikes [B, L]`` how many spikes acted on each layer up
-    to the crossing that decides, ``additions [B]`` the weights they added.
+    ``rows`` holds the padded weight rows of all layers, one after the other; ``sizes [4, L + 1]``
+    the numbers of inputs and neurons, the padded ones, and where each layer starts among all padded
+    neurons and among the weights. ``label`` and ``when [B]`` receive class and time, ``spikes
+    [B, L]`` how many spikes acted on each layer up to the crossing that decides, ``additions [B]``
+    the weights they added. ``wrong [1]`` is set if a time is negative or NaN.
     """
-    layers = thresholds.size
-    most = sizes[0].max()
-    buffers, later = sort_buffers(times.shape[1], bits), sort_buffers(most, bits)
+    layers, most = thresholds.size, sizes[0].max()
+    starts, matrices = sizes[2], sizes[3]
+    buffers = sort_buffers(most, bits)
+    later = buffers[0], np.empty_like(buffers[1]), buffers[2]  # the input events stay in order
     arrivals = np.empty(most, times.dtype)
     arrival_bits = arrivals.view(bits.dtype)
-    starts = np.zeros(layers + 1, np.int64)  # of each layer in the state
-    matrices = np.zeros(layers + 1, np.int64)  # and in the rows
-    for k in range(layers):
-        starts[k + 1] = starts[k] + sizes[1, k + 1]
-        matrices[k + 1] = matrices[k] + (sizes[0, k] + 1) * sizes[1, k + 1]
     states = aligned(2 * starts[layers], rows)
     now, bounds = np.empty(most + 1, times.dtype), np.empty(most, times.dtype)
     for b in range(first, last):
+        if not_times(times[b]):
+            wrong[0] = True
         events = sort_events(times[b], bits[b], limits[0], buffers)
         for k in range(layers):
             rest(state_of(states, starts, k), sizes[0, k + 1], False)
@@ -97,6 +97,15 @@ def decide(
 def state_of(states, starts, k):
     """Potential and crossing ``[2, O']`` of the neurons of layer ``k``."""
     return states[2 * starts[k] : 2 * starts[k + 1]].reshape(2, -1)
+
+
+@inlined
+def not_times(values):
+    """Whether a value is negative or NaN."""
+    found = np.uint32(0)
+    for value in values:
+        found |= np.uint32(not value >= 0)
+    return found > 0
 
 
 @jit
