@@ -261,7 +261,7 @@ for network_name, value, row in table:
 # --------
 # Against stock ``snn.Synaptic`` and against the authors' program on a CPU: same layers, steps and
 # batch, one thread, in one process (``benchmarks/tssl_bp.py``). The kernel keeps only the current
-# and computes potential and PSC once more; two thirds of a step are matrix products, which all
+# and computes potential and PSC once more; more than half of a step are matrix products, which all
 # three share.
 
 speed = _results.load(results / "tssl_bp_speed.json")
