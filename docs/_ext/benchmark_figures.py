@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from docutils import nodes
 from docutils.parsers.rst import directives
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from result_files import Page, origin, records
 
 FILE = "benchmarks.json"
@@ -108,13 +109,15 @@ def draw_sweeps(figures: dict[str, Any]) -> tuple[Figure, str]:
         sweep = figures[name]
         for who, row in sweep["rows"].items():
             exponent = row["exponent"]
-            label = who if exponent is None else f"{who}: exponent {exponent:.2f}"
+            label = who if exponent is None else f"{who}: exponent {round(exponent, 2) + 0.0:.2f}"
             sizes = [float(size) for size in row["ms"]]
             ax.plot(sizes, list(row["ms"].values()), "o-", color=colour(who), label=label)
             said.append(f"{label} ({sweep['variable']})")
         ax.set(xscale="log", yscale="log", xlabel=sweep["variable"], ylabel="training step (ms)")
         ax.set_title(f"against {name}")
-        for axis in (ax.xaxis, ax.yaxis):
+        for axis, few in ((ax.xaxis, (1, 2, 5)), (ax.yaxis, (1, 2, 3, 5))):
+            low, high = axis.get_view_interval()
+            axis.set_major_locator(LogLocator(subs=(1,) if high > 100 * low else few))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
         ax.legend(frameon=False, fontsize="small")
