@@ -129,7 +129,7 @@ def _leaves(model: nn.Module) -> list[nn.Module]:
 
 
 def _state(model: nn.Module) -> list[Any]:
-    """Everything a plan depends on. Written for speed: it is a quarter of the cost of one sample.
+    """Everything a plan depends on. Written for speed: it is a tenth of the cost of one sample.
 
     A tensor is known by its identity, address and version; plans keep theirs alive, so that no
     other tensor can take over an identity.
